@@ -1,0 +1,1 @@
+//! Operators' listener: metrics, health, status.

@@ -1,0 +1,1 @@
+//! Composition root: a configuration in, a running gateway out.

@@ -1,0 +1,75 @@
+//! `metrics`, `shutdown`, `log`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// Prometheus metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Most tenants with series of their own; those that come later are counted under `tenant="other"`.
+    /// Changing it needs a restart.
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_tenants: u32,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { max_tenants: 1000 }
+    }
+}
+
+/// How the gateway leaves after TERM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// Go on accepting for this long after `/readyz` says no, so that load balancers can look away.
+    pub drain_delay: Span,
+    /// Close WebSockets (code 1012, clients reconnect) spread over this long.
+    pub nudge_window: Span,
+    /// Leave at the latest after this long, counted from TERM, whatever is still open.
+    pub deadline: Span,
+    /// Leave workspaces of the `process` runtime running; the next start of the gateway adopts them.
+    pub keep_workspaces: bool,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self {
+            drain_delay: Span::secs(5),
+            nudge_window: Span::secs(10),
+            deadline: Span::secs(60),
+            keep_workspaces: false,
+        }
+    }
+}
+
+/// What is logged, and how. Everything goes to standard error, the access log to standard output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `json`: one object a line. `text`: for people at a terminal.
+    pub format: LogFormat,
+    /// What to log: a level (`error`, `warn`, `info`, `debug`) or a filter such as `info,usher::proxy=debug`.
+    pub filter: String,
+    /// Write one line of JSON for each request to standard output.
+    pub access: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Json, filter: "info".to_owned(), access: true }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}

@@ -1,0 +1,1 @@
+//! Who somebody is: password directories, claims and groups to a principal.

@@ -1,0 +1,1 @@
+//! The gateway: one request from admission to the last byte of its answer.

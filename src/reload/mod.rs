@@ -1,0 +1,1 @@
+//! Applies a changed configuration file while running.

@@ -1,0 +1,1 @@
+//! The routing table: immutable, pure, built from the configuration.

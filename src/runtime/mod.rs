@@ -1,0 +1,1 @@
+//! What runs workspaces: one trait and its implementations.

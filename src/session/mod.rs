@@ -1,0 +1,1 @@
+//! Browser logins: cookie, store, revocation, login throttle.

@@ -1,0 +1,1 @@
+//! WebSocket frame headers and handshake, without I/O.

@@ -1,0 +1,1 @@
+//! The life of workspaces: phases, supervisors, activity, autostop.
