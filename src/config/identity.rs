@@ -15,8 +15,9 @@ pub struct Identity {
     /// Limits on failed sign-ins.
     #[serde(default)]
     pub throttle: LoginThrottle,
-    /// Groups whose members operate the gateway (role `operator`).
+    /// Groups whose members operate the gateway (role `operator`), each as `NAME` or `group:NAME`.
     #[serde(default)]
+    #[schemars(extend("items" = { "type": "string", "format": "group-name" }))]
     pub operators: Vec<String>,
 }
 
@@ -25,7 +26,7 @@ pub struct Identity {
 #[serde(deny_unknown_fields)]
 pub struct Directory {
     /// Its name in logs, metrics and audit: 1 to 32 of `a-z 0-9 -`.
-    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"), extend("patternErrorMessage" = super::NAME_RULE))]
     pub name: String,
     /// Users from a file beside this one, for one machine or a handful of people.
     pub users_file: UsersFile,
@@ -44,7 +45,8 @@ pub struct UsersFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoginThrottle {
-    /// Failed sign-ins for one user name before the next has to wait; one more is allowed each `window / per_user`.
+    /// Failed sign-ins for one user name from one client address (IPv6: one /64) before the next has to wait; one
+    /// more is allowed each `window / per_user`. From all addresses together it may have 20 times as many.
     #[schemars(range(min = 1, max = 10000))]
     pub per_user: u32,
     /// Failed sign-ins from one client address (IPv6: one /64) before the next has to wait.

@@ -19,6 +19,10 @@ pub struct Http {
     pub idle_timeout: Span,
     /// How long one connection is used for new requests before the client is asked to open another.
     pub connection_lifetime: Span,
+    /// Ping the client of every WebSocket this often, so that one that has vanished is noticed. 0 means never.
+    pub websocket_ping: Span,
+    /// Close a WebSocket (code 1012, clients reconnect) after this long. 0 means no limit.
+    pub websocket_lifetime: Span,
     /// How long a client may leave bytes that are ready for it unread.
     pub write_stall_timeout: Span,
     /// How long an upload may make no progress.
@@ -45,6 +49,8 @@ impl Default for Http {
             head_timeout: Span::secs(10),
             idle_timeout: Span::secs(60),
             connection_lifetime: Span::hours(12),
+            websocket_ping: Span::secs(0),
+            websocket_lifetime: Span::secs(0),
             write_stall_timeout: Span::secs(30),
             upload_stall_timeout: Span::secs(30),
             max_header_size: ByteSize::kib(32),

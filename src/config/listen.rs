@@ -33,10 +33,10 @@ pub struct Public {
     /// IP address and port, e.g. `0.0.0.0:8443`. Port 0 takes a free one.
     #[schemars(extend("format" = "socket-address"))]
     pub address: String,
-    /// Certificates.
+    /// Certificates. Files are watched; a changed pair is used from the next handshake on.
     pub tls: Tls,
     /// Take the client's address from a PROXY protocol header (v1 or v2). Left out: headers are not expected,
-    /// and a connection that starts with one is refused.
+    /// and a connection that starts with one is refused. Changing it needs a restart.
     #[serde(default)]
     pub proxy_protocol: Option<ProxyProtocol>,
 }
@@ -70,6 +70,7 @@ pub struct Certificate {
 pub struct ProxyProtocol {
     /// Networks of the load balancers, in CIDR form. A connection from one of them must start with a header;
     /// a connection from anywhere else is served without one, under its own address.
+    #[schemars(length(min = 1))]
     pub trusted: Vec<Cidr>,
 }
 

@@ -1,16 +1,35 @@
 //! The YAML's mirror: every key, its default, its meaning. Imports nothing of what it configures.
 //!
 //! The doc comment of a key is its text in the JSON schema and on the reference page.
-//! A loaded [`Config`] has passed every check: references resolve, files are readable, routes do not overlap.
+//! [`load`] reads the YAML and everything that it names, and reports all problems together. A [`Config`] from it has
+//! passed every check: references resolve, files are readable, routes do not overlap, paths are absolute.
 
+mod diagnose;
+mod document;
+mod draft;
+mod fingerprint;
 mod identity;
+mod key_path;
 mod limits;
 mod listen;
+mod load;
 mod operations;
+mod paths;
+mod public_url;
+mod reference;
+mod report;
+mod restart;
 mod routes;
+mod schema;
 mod session;
+mod source;
+pub mod template;
 mod tenants;
+#[cfg(test)]
+pub(crate) mod tests;
 mod units;
+pub mod users_file;
+mod validate;
 mod workspaces;
 
 use std::collections::BTreeMap;
@@ -18,11 +37,17 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use fingerprint::Fingerprint;
 pub use identity::{Directory, Identity, LoginThrottle, UsersFile};
 pub use limits::{Http, Upstream};
 pub use listen::{Admin, Certificate, Listen, ProxyProtocol, Public, Redirect, Tls};
+pub use load::{Loaded, load, load as check};
 pub use operations::{Log, LogFormat, Metrics, Shutdown};
+pub use reference::reference;
+pub use report::{Diagnostic, Report, Severity};
+pub use restart::restart_needed;
 pub use routes::{Allow, Route};
+pub use schema::schema;
 pub use session::{Session, SessionKey};
 pub use tenants::{Tenant, Tenants};
 pub use units::{ByteSize, Cidr, Span};
@@ -30,6 +55,9 @@ pub use workspaces::{
     ActivityClassifier, Autostop, HttpActivity, ProcessSettings, Profile, Readiness, RuntimeKind, TheiaSettings,
     WorkspaceKind,
 };
+
+/// What the names of directories, workspace kinds and profiles look like.
+const NAME_RULE: &str = "must be 1 to 32 of a-z, 0-9 and -, with a letter or digit at both ends";
 
 /// The whole configuration of a gateway.
 ///
@@ -56,12 +84,16 @@ pub struct Config {
     pub session: Session,
     /// Who may sign in, and how.
     pub identity: Identity,
-    /// The companies, by id, and under `defaults` what holds for all of them.
+    /// The companies, by id, and under `defaults` what holds for all of them. A tenant that is not listed gets the
+    /// defaults; with `defaults: { disabled: true }` only listed ones get in.
     #[serde(default)]
     pub tenants: Tenants,
-    /// The kinds of workspace, by name: 1 to 32 of `a-z 0-9 -`.
+    /// The kinds of workspace, by name: 1 to 32 of `a-z 0-9 -`. Routes lead to them.
     #[serde(default)]
-    #[schemars(extend("propertyNames" = {"pattern": "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"}))]
+    #[schemars(extend("propertyNames" = {
+        "pattern": "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
+        "patternErrorMessage": NAME_RULE,
+    }))]
     pub workspaces: BTreeMap<String, WorkspaceKind>,
     /// What addresses lead to. The longest matching path of the most specific host wins, whatever the order.
     #[serde(default)]

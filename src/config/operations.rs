@@ -29,7 +29,9 @@ pub struct Shutdown {
     pub drain_delay: Span,
     /// Close WebSockets (code 1012, clients reconnect) spread over this long.
     pub nudge_window: Span,
-    /// Leave at the latest after this long, counted from TERM, whatever is still open.
+    /// Leave at the latest after this long, counted from TERM, or at a second TERM, whatever is still open. Then
+    /// workspaces are stopped, which takes the longest `stop_grace` and 5 seconds more at most. A further TERM ends that
+    /// at once; what has not stopped by then is adopted by the next start of the gateway.
     pub deadline: Span,
     /// Leave workspaces of the `process` runtime running; the next start of the gateway adopts them.
     pub keep_workspaces: bool,

@@ -32,14 +32,25 @@ impl Span {
         Self::minutes(hours * 60)
     }
 
+    /// The longest span: 3650 days. What adds a span to a point in time cannot overflow.
+    const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
     /// Parses a span as it is written in the YAML.
     ///
     /// # Errors
-    /// Returns an error if the text is not a number with a unit.
+    /// Returns an error if the text is not a number with a unit, or longer than 3650 days.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        humantime::parse_duration(text)
-            .map(Self)
-            .map_err(|_| "must be a number with a unit, such as 500ms, 30s, 5m, 12h or 1h 30m")
+        match humantime::parse_duration(text) {
+            Ok(span) if span > Self::LONGEST => Err("must be at most 3650 days"),
+            Ok(span) => Ok(Self(span)),
+            Err(_) => Err("must be a number with a unit, such as 500ms, 30s, 5m, 12h or 1h 30m"),
+        }
+    }
+
+    /// Whether it has no length.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0.is_zero()
     }
 }
 

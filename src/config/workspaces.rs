@@ -21,12 +21,15 @@ pub struct WorkspaceKind {
     pub process: Option<ProcessSettings>,
     /// Sizes, by name. The user chooses one; the first in alphabetical order is the default.
     #[serde(default)]
-    #[schemars(extend("propertyNames" = {"pattern": "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"}))]
+    #[schemars(extend("propertyNames" = {
+        "pattern": "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
+        "patternErrorMessage": super::NAME_RULE,
+    }))]
     pub profiles: BTreeMap<String, Profile>,
-    /// When it stops by itself.
+    /// When it stops by itself. Evidence that is missing is unknown, and unknown is never idle.
     #[serde(default)]
     pub autostop: Autostop,
-    /// What counts as somebody at work. Default: `[websocket, http]`.
+    /// What counts as somebody at work.
     #[serde(default = "default_activity")]
     #[schemars(length(min = 1))]
     pub activity: Vec<ActivityClassifier>,
@@ -55,12 +58,13 @@ pub enum RuntimeKind {
 
 /// How the `process` runtime runs a workspace.
 ///
-/// In `command` and `environment` these are replaced: `{port}` (a free TCP port on 127.0.0.1),
-/// `{user}`, `{tenant}`, `{workspace}` (a DNS label for this user and kind), `{profile}`, `{home}` (its folder).
+/// Placeholders in its texts are those of [`ProcessSettings::PLACEHOLDERS`]; `template` reads them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessSettings {
-    /// Program and arguments. No shell is involved.
+    /// Program and arguments. No shell is involved. A program that starts with `./` or `../` is relative to the folder
+    /// of this file. Replaced here and in `environment`: `{port}` (a free TCP port on 127.0.0.1), `{user}`, `{tenant}`,
+    /// `{workspace}` (a DNS label for this user and kind), `{profile}`, `{home}` (its folder).
     #[schemars(length(min = 1))]
     pub command: Vec<String>,
     /// Environment variables to set.
@@ -69,7 +73,8 @@ pub struct ProcessSettings {
     /// Environment variables of the gateway that are passed on; no others are.
     #[serde(default = "default_pass_environment")]
     pub pass_environment: Vec<String>,
-    /// Working folder and home of the workspace. Default: `{state_dir}/homes/{workspace}`, made at the first start.
+    /// Working folder and home of the workspace, made at the first start. Default: `{state_dir}/homes/{workspace}`.
+    /// Replaced here: `{state_dir}`, `{tenant}` and `{workspace}`, of which the last must stand in it.
     #[serde(default)]
     pub home: Option<String>,
     /// When it counts as ready.
@@ -80,12 +85,20 @@ pub struct ProcessSettings {
     pub stop_grace: Span,
 }
 
+impl ProcessSettings {
+    /// The placeholders of `command` and `environment`.
+    pub const PLACEHOLDERS: [&'static str; 6] = ["port", "user", "tenant", "workspace", "profile", "home"];
+    /// The placeholders of `home`. A user's name is not among them: it may hold anything, `../` too.
+    pub const HOME_PLACEHOLDERS: [&'static str; 3] = ["state_dir", "tenant", "workspace"];
+}
+
 /// When a workspace counts as ready.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Readiness {
     /// Path of an HTTP request that must be answered with a status from 200 to 399.
     /// Left out: an accepted TCP connection is enough.
+    #[schemars(regex(pattern = "^/"), extend("patternErrorMessage" = "must start with /"))]
     pub http_path: Option<String>,
     /// Time between two probes.
     pub interval: Span,
@@ -95,11 +108,7 @@ pub struct Readiness {
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self {
-            http_path: Some("/".to_owned()),
-            interval: Span(std::time::Duration::from_millis(200)),
-            timeout: Span::secs(2),
-        }
+        Self { http_path: None, interval: Span(std::time::Duration::from_millis(200)), timeout: Span::secs(2) }
     }
 }
 
@@ -119,7 +128,7 @@ pub struct Profile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Autostop {
-    /// Stop when nobody has worked in it for this long. Left out: 30m. `0s`: never.
+    /// Stop when nobody has worked in it for this long. `0s`: never.
     pub human_idle: Span,
     /// Count it as idle (shown on the card, and counted as idle waste) after this long without human activity.
     pub idle_after: Span,
@@ -169,7 +178,7 @@ pub enum ActivityClassifier {
 #[serde(deny_unknown_fields, default)]
 pub struct HttpActivity {
     /// Path prefixes, below the route's own, that applications poll by themselves, e.g. `/api/status`.
-    #[schemars(inner(regex(pattern = "^/")))]
+    #[schemars(extend("items" = { "type": "string", "pattern": "^/", "patternErrorMessage": "must start with /" }))]
     pub exclude: Vec<String>,
 }
 

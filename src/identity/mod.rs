@@ -1,1 +1,45 @@
-//! Who somebody is: password directories, claims and groups to a principal.
+//! Who somebody is: password directories in, [`Principal`](crate::model::Principal) out.
+//!
+//! Promises: an unknown user and a wrong password get the same answer after the same work; a password is wiped
+//! when it is no longer needed and never shown; what is said about an account (disabled, tenant refused) is said
+//! only to somebody who knew its password. Tenants and roles come from the configuration, whatever the directory.
+//! Leaves to others: how often somebody may try (`session::LoginThrottle`), and how long they stay signed in.
+
+mod error;
+mod hash;
+mod identities;
+mod password;
+mod policy;
+mod users_file;
+mod verifier;
+
+use async_trait::async_trait;
+
+pub use error::{BuildError, LookUpError, SignInError};
+pub use hash::{HashRefused, hash_password};
+pub use identities::{Identity, Prepared, sign_in_labels};
+pub use password::{Password, PasswordRefused};
+
+use crate::model::{Principal, UserId};
+
+/// Something that knows people and their passwords.
+///
+/// The principals that it gives have no roles yet and their tenant is not checked: [`Identity`] does both.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+
+    /// Checks a password. An unknown user costs as much as a wrong password.
+    ///
+    /// # Errors
+    /// Returns [`SignInError::WrongCredentials`] for an unknown user or a wrong password, and what is wrong with
+    /// the account or the directory otherwise. Waits at most as long as the directory's own limit.
+    async fn verify(&self, user: &str, password: &Password) -> Result<Principal, SignInError>;
+
+    /// Reads somebody again without a password. `None`: not there, or disabled.
+    ///
+    /// # Errors
+    /// Returns an error if the directory cannot tell.
+    async fn look_up(&self, user: &UserId) -> Result<Option<Principal>, LookUpError>;
+}

@@ -3,7 +3,7 @@
 use super::Timestamp;
 
 /// Where evidence of activity came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActivitySource {
     /// A message that the client's application sent over a WebSocket.
@@ -33,7 +33,7 @@ impl ActivitySource {
 }
 
 /// The latest evidence on one of the two clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Evidence {
     /// When it was seen.
     pub at: Timestamp,

@@ -14,7 +14,7 @@ mod workspace;
 pub use activity::{ActivitySource, Evidence};
 pub use error_kind::ErrorKind;
 pub use id::{GroupName, IdError, InstanceId, KindName, ProfileName, TenantId, UserId, WorkspaceId};
-pub use page::{PageRequest, Problem};
+pub use page::{Asked, PageRequest, Problem};
 pub use principal::{Principal, Role, Roles};
 pub use time::Timestamp;
 pub use workspace::{Endpoint, Failure, FailureClass, Phase, PhaseName, StartStep, StopReason};

@@ -14,6 +14,13 @@ pub enum PageRequest {
     },
     /// Something went wrong: show the sentence for it.
     Problem(Problem),
+    /// The same on a host that has no pages of ours, so that the answer has to stand alone.
+    ProblemElsewhere {
+        /// What went wrong.
+        problem: Problem,
+        /// Where our pages are: `https://host[:port]`.
+        home: String,
+    },
 }
 
 /// An answer of the gateway's own, before it is written as a page or as problem JSON.
@@ -30,3 +37,8 @@ pub struct Problem {
     /// A detail that the user may read; never anything about other people.
     pub detail: Option<String>,
 }
+
+/// Path and query that a browser asked for where a page stands in place of it; a request extension beside a
+/// [`PageRequest::Problem`], so that the page can lead back there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked(pub String);

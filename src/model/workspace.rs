@@ -59,6 +59,8 @@ pub enum StopReason {
     Withdrawn,
     /// It ended by itself, and not by an error.
     Exited,
+    /// It ended by itself with an error after it had been ready.
+    Crashed,
     /// A gateway that was killed had left it behind.
     Leftover,
 }
@@ -75,6 +77,7 @@ impl StopReason {
             Self::GatewayShutdown => "gateway-shutdown",
             Self::Withdrawn => "withdrawn",
             Self::Exited => "exited",
+            Self::Crashed => "crashed",
             Self::Leftover => "leftover",
         }
     }

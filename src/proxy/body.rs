@@ -1,0 +1,349 @@
+//! Bodies in both directions: what is sent to an upstream, and what is sent to the client.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::access_log::Record;
+use super::upstream::Lease;
+use crate::edge::{RequestBody, RequestBodyError};
+
+/// The body of a request on its way to an upstream.
+#[derive(Debug)]
+pub enum RequestToUpstream {
+    /// None.
+    Empty,
+    /// The client's, as it comes.
+    Streaming {
+        /// Without trailers, and with a limit on stalls.
+        body: RequestBody,
+        /// How far it is.
+        progress: Arc<UploadProgress>,
+    },
+}
+
+/// How far an upload is; shared by the body and by whoever waits for the answer.
+#[derive(Debug, Default)]
+pub struct UploadProgress {
+    state: AtomicU8,
+    bytes: AtomicU64,
+    ended: OnceLock<Instant>,
+}
+
+/// What ended an upload before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadFault {
+    /// It made no progress for too long.
+    Stalled,
+    /// It broke HTTP, or the client left.
+    Broken,
+}
+
+const UNDER_WAY: u8 = 0;
+const FINISHED: u8 = 1;
+const STALLED: u8 = 2;
+const BROKEN: u8 = 3;
+
+impl UploadProgress {
+    /// Whether nothing more will come.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != UNDER_WAY
+    }
+
+    /// When its end was seen.
+    #[must_use]
+    pub fn ended(&self) -> Option<Instant> {
+        self.ended.get().copied()
+    }
+
+    /// What went wrong, if something did.
+    #[must_use]
+    pub fn fault(&self) -> Option<UploadFault> {
+        match self.state.load(Ordering::Relaxed) {
+            STALLED => Some(UploadFault::Stalled),
+            BROKEN => Some(UploadFault::Broken),
+            _ => None,
+        }
+    }
+
+    /// Bytes that were passed on.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, polled: &Poll<Option<Result<Frame<Bytes>, RequestBodyError>>>) {
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let size = frame.data_ref().map_or(0, Bytes::len);
+                self.bytes.fetch_add(size as u64, Ordering::Relaxed);
+            }
+            Poll::Ready(None) => self.end(FINISHED),
+            Poll::Ready(Some(Err(RequestBodyError::Stalled(_)))) => self.end(STALLED),
+            Poll::Ready(Some(Err(_))) => self.end(BROKEN),
+            Poll::Pending => {}
+        }
+    }
+
+    fn end(&self, state: u8) {
+        self.state.store(state, Ordering::Relaxed);
+        // The first end is the end.
+        let _ = self.ended.set(Instant::now());
+    }
+}
+
+impl RequestToUpstream {
+    /// Whether there is no body at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// The shared view of how far it is; `None` if there is no body.
+    #[must_use]
+    pub fn progress(&self) -> Option<Arc<UploadProgress>> {
+        match self {
+            Self::Empty => None,
+            Self::Streaming { progress, .. } => Some(progress.clone()),
+        }
+    }
+}
+
+impl HttpBody for RequestToUpstream {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Streaming { body, progress } => {
+                let polled = Pin::new(&mut *body).poll_frame(cx);
+                progress.note(&polled);
+                // Whoever sends a body of known length does not ask again after its last byte.
+                if matches!(polled, Poll::Ready(Some(Ok(_)))) && body.is_end_stream() {
+                    progress.end(FINISHED);
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streaming { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+/// The body of an answer on its way to the client. Dropping it, at its end or before, writes the access log.
+#[derive(Debug)]
+pub struct AnswerBody {
+    source: Source,
+    record: Option<Box<Record>>,
+    ending: Option<Ending>,
+}
+
+/// What cuts an answer off before its end.
+#[derive(Debug)]
+enum Ending {
+    /// Cancelled when the login that it was given to ends. Nobody waits for it yet.
+    Token(CancellationToken),
+    /// The answer has had to wait for its upstream once, so its end is waited for too.
+    Awaited(Pin<Box<WaitForCancellationFutureOwned>>),
+}
+
+#[derive(Debug)]
+enum Source {
+    Empty,
+    Own(axum::body::Body),
+    Upstream { body: Incoming, lease: Option<Lease> },
+}
+
+impl AnswerBody {
+    /// No body.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { source: Source::Empty, record: None, ending: None }
+    }
+
+    /// A page or document of our own.
+    #[must_use]
+    pub const fn own(body: axum::body::Body) -> Self {
+        Self { source: Source::Own(body), record: None, ending: None }
+    }
+
+    /// A short text of our own.
+    #[must_use]
+    pub fn text(text: impl Into<axum::body::Body>) -> Self {
+        Self::own(text.into())
+    }
+
+    /// An upstream's answer; at its end its connection goes back to the pool it is on loan from.
+    #[must_use]
+    pub fn upstream(body: Incoming, lease: Option<Lease>) -> Self {
+        let mut answer = Self { source: Source::Upstream { body, lease }, record: None, ending: None };
+        answer.give_back_at_end();
+        answer
+    }
+
+    /// Breaks the answer off when `ended` is cancelled: what was asked for by a login does not outlive it.
+    #[must_use]
+    pub fn until(mut self, ended: CancellationToken) -> Self {
+        self.ending = Some(Ending::Token(ended));
+        self
+    }
+
+    /// The same answer without its body, and the body's length if it is known: what HEAD is answered with.
+    #[must_use]
+    pub fn without_content(mut self) -> (Self, Option<u64>) {
+        let length = self.size_hint().exact();
+        self.source = Source::Empty;
+        (self, length)
+    }
+
+    /// Whether it is a page or document of our own.
+    #[must_use]
+    pub const fn is_own(&self) -> bool {
+        matches!(self.source, Source::Own(_))
+    }
+
+    /// Attaches the record that is written when this body is dropped.
+    #[must_use]
+    pub fn recorded(mut self, record: Box<Record>) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// Returns the connection to its pool if nothing more will come over it.
+    fn give_back_at_end(&mut self) {
+        if let Source::Upstream { body, lease } = &mut self.source
+            && body.is_end_stream()
+            && let Some(lease) = lease.take()
+        {
+            lease.give_back();
+        }
+    }
+
+    /// Whether the login has ended. Costs nothing until the answer first has to wait.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.ending.take() {
+            None => Poll::Pending,
+            Some(Ending::Token(token)) => {
+                self.ending = Some(Ending::Awaited(Box::pin(token.cancelled_owned())));
+                self.poll_ending(cx)
+            }
+            Some(Ending::Awaited(mut ended)) => {
+                let polled = ended.as_mut().poll(cx);
+                self.ending = Some(Ending::Awaited(ended));
+                polled
+            }
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Own(body) => Pin::new(body).poll_frame(cx).map_err(AnswerBodyError::Own),
+            Source::Upstream { body, lease } => {
+                let polled = Pin::new(body).poll_frame(cx).map_err(AnswerBodyError::Upstream);
+                if matches!(polled, Poll::Ready(None))
+                    && let Some(lease) = lease.take()
+                {
+                    lease.give_back();
+                }
+                polled
+            }
+        }
+    }
+}
+
+/// What ended an answer's body before its end. The client sees a truncated answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerBodyError {
+    /// A page of our own failed.
+    #[error(transparent)]
+    Own(axum::Error),
+    /// The upstream's body broke off.
+    #[error("the upstream's body broke off: {0}")]
+    Upstream(hyper::Error),
+    /// The login that the answer was given to has ended.
+    #[error("the login has ended")]
+    SignedOut,
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = AnswerBodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
+        let this = self.get_mut();
+        loop {
+            let mut polled = this.poll_source(cx);
+            if polled.is_pending() && this.poll_ending(cx).is_ready() {
+                polled = Poll::Ready(Some(Err(AnswerBodyError::SignedOut)));
+            }
+            match &polled {
+                // Trailers end here: a client could not tell ours from an upstream's.
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => continue,
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Some(record) = &mut this.record {
+                        record.sent(frame.data_ref().map_or(0, Bytes::len));
+                    }
+                    this.give_back_at_end();
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    if let Some(record) = &mut this.record {
+                        record.broke_off(error);
+                    }
+                    this.record = None;
+                }
+                Poll::Ready(None) => this.source = Source::Empty,
+                Poll::Pending => {}
+            }
+            return polled;
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Empty => true,
+            Source::Own(body) => body.is_end_stream(),
+            Source::Upstream { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Own(body) => body.size_hint(),
+            Source::Upstream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        // A body whose length is known is not polled again after its last byte.
+        if self.is_end_stream()
+            && let Some(record) = &mut self.record
+        {
+            record.complete();
+        }
+    }
+}
