@@ -27,7 +27,7 @@ async fn the_deadline_for_an_answer_holds_for_uploads_of_every_framing() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_reads_nothing_is_given_up_and_both_connections_with_it() {
+async fn an_upload_to_an_upstream_that_reads_nothing_is_given_up() {
     let upstream = Upstream::custom(|stream, _| async move {
         // Held open, never read: its buffers fill.
         let mut stream = stream;
