@@ -11,6 +11,7 @@ pub mod edge;
 pub mod identity;
 pub mod metrics;
 pub mod model;
+pub mod outbound;
 pub mod portal;
 pub mod proxy;
 pub mod reload;
