@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpListener;
 
-use crate::support::{Client, Say, Setup, Upstream, eventually, request, request2, within};
+use crate::support::{Client, Framing, Say, Setup, Upstream, eventually, request, request2, within};
 
 /// An answer that breaks HTTP.
 struct Broken(&'static str, &'static str);
@@ -128,13 +128,14 @@ async fn forgetful() -> (Upstream, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_stale_connection_costs_a_get_nothing_and_a_post_is_never_sent_twice() {
+async fn a_stale_connection_costs_an_idempotent_request_nothing_and_a_post_is_never_sent_twice() {
     let (upstream, posts) = forgetful().await;
     let gateway = Setup::new().app(&upstream).start().await;
     let cookie = gateway.sign_in("ada").await;
     let replayed = || gateway.metric("usher_upstream_connections_total{event=\"replayed\"}");
-    for _ in 0..3 {
-        assert_eq!(gateway.get("/app/", &cookie).await.text(), "fine");
+    for method in ["GET", "GET", "DELETE"] {
+        let answer = gateway.ask(method, request(method, "/app/", &[&cookie])).await;
+        assert_eq!(answer.text(), "fine", "{method}");
     }
     assert_eq!(replayed().await, 2);
     assert_eq!(upstream.connections(), 3);
@@ -143,6 +144,42 @@ async fn a_stale_connection_costs_a_get_nothing_and_a_post_is_never_sent_twice()
     let answer = gateway.ask("POST", post).await;
     assert_eq!(answer.status(), 502, "{answer:?}");
     assert_eq!((posts.load(Ordering::SeqCst), replayed().await, upstream.connections()), (1, 2, 3));
+}
+
+#[tokio::test]
+async fn no_request_is_sent_twice_once_a_byte_of_an_answer_came() {
+    let upstream = Upstream::scripted(|heard| match heard.before {
+        0 => Say::ok("fine"),
+        _ => Say::Last(b"H".to_vec()),
+    })
+    .await;
+    let gateway = Setup::new().app(&upstream).start().await;
+    let cookie = gateway.sign_in("ada").await;
+    assert_eq!(gateway.get("/app/", &cookie).await.text(), "fine");
+    assert_eq!(gateway.get("/app/", &cookie).await.status(), 502);
+    assert_eq!(upstream.requests().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_post_is_sent_whole_over_a_new_connection_when_the_old_one_was_closed_before() {
+    let upstream = Upstream::custom(|stream, log| async move {
+        let mut wire = log.wire(stream);
+        if let Ok(Some(head)) = wire.head().await {
+            let _ = wire.body(Framing::of_request(&head)).await;
+            let _ = wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine").await;
+        }
+    })
+    .await;
+    let gateway = Setup::new().app(&upstream).start().await;
+    let cookie = gateway.sign_in("ada").await;
+    for nth in 1..=20 {
+        let post = request("POST", "/app/", &["Content-Length: 5", &cookie]) + "hello";
+        assert_eq!(gateway.ask("POST", post).await.text(), "fine");
+        eventually("it is closed", || upstream.closed() == nth).await;
+    }
+    let posts = upstream.requests().await;
+    assert_eq!(posts.len(), 20);
+    assert!(posts.iter().all(|(_, body)| body == b"hello"));
 }
 
 #[tokio::test]

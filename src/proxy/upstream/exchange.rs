@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
+use super::pool::Channel;
 use super::{ConnectError, Lease, Limits, Peer, Pool, UpstreamStream, Upstreams};
 use crate::proxy::body::{RequestToUpstream, UploadFault};
 
@@ -38,6 +39,29 @@ pub enum SendError {
     ClientBody(UploadFault),
 }
 
+/// What a request without an answer leaves behind.
+enum Unanswered {
+    /// The request itself: not a byte of it left.
+    NotSent(Box<Request<RequestToUpstream>>, hyper::Error),
+    /// The reason alone.
+    Failed(SendError),
+}
+
+impl From<SendError> for Unanswered {
+    fn from(error: SendError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unanswered> for SendError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::NotSent(_, error) => Self::Lost(error),
+            Unanswered::Failed(error) => error,
+        }
+    }
+}
+
 /// Requests to one peer.
 #[derive(Debug)]
 pub struct Exchange<'a> {
@@ -56,9 +80,9 @@ impl<'a> Exchange<'a> {
 
     /// Sends `request` and returns the answer with the connection that its body still comes over.
     ///
-    /// A request that cannot have had an effect (GET or HEAD without a body) is sent a second time over a new
-    /// connection when a reused one turns out to be closed, since a pooled connection may be closed by its peer
-    /// at the very moment it is used.
+    /// A pooled connection may be closed by its peer at the very moment it is used. The request is then sent once
+    /// more, over a new connection: whatever its method if not a byte of it left; if some did, only where that can
+    /// do no harm, which is if the method is idempotent, there is no body, and not a byte of an answer came.
     ///
     /// # Errors
     /// Returns an error if there is no connection, or no answer in time.
@@ -67,14 +91,23 @@ impl<'a> Exchange<'a> {
             return Box::pin(self.send_over_new(request)).await;
         };
         self.upstreams.events.reused.inc();
-        let Some(again) = replayable(&request) else { return self.send_over(lease, request).await };
-        match self.send_over(lease, request).await {
-            Err(SendError::Lost(_)) => {
-                self.upstreams.events.replayed.inc();
-                Box::pin(self.send_over_new(again)).await
-            }
-            done => done,
+        let copy = repeatable(&request);
+        if copy.is_none() {
+            // Only a request that never left can be sent again: whatever has come from the peer is to be seen before.
+            tokio::task::yield_now().await;
         }
+        let heard = lease.channel.heard.clone();
+        heard.forget();
+        let again = match self.send_over(lease, request).await {
+            Ok(answered) => return Ok(answered),
+            Err(Unanswered::NotSent(request, _)) => *request,
+            Err(Unanswered::Failed(error)) => match copy {
+                Some(copy) if matches!(error, SendError::Lost(_)) && !heard.anything() => copy,
+                _ => return Err(error),
+            },
+        };
+        self.upstreams.events.replayed.inc();
+        Box::pin(self.send_over_new(again)).await
     }
 
     /// Sends a request to upgrade over a connection of its own, which is never pooled.
@@ -82,12 +115,12 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// As [`Exchange::send`].
     pub async fn send_upgrade(&self, request: Request<RequestToUpstream>) -> Result<Response<Incoming>, SendError> {
-        let (mut sender, connection) = handshake(self.connect().await?).await?;
+        let (mut channel, connection) = handshake(self.connect().await?).await?;
         self.upstreams.tasks.spawn(async move {
             // Its errors reach whoever waits for the answer or the upgrade.
             let _ = connection.with_upgrades().await;
         });
-        self.answer_in_time(sender.send_request(request), None).await
+        Ok(self.answer_in_time(&mut channel, request).await?)
     }
 
     /// Rare enough to be boxed: the future of opening a connection would make every request's larger.
@@ -95,17 +128,15 @@ impl<'a> Exchange<'a> {
         &self,
         request: Request<RequestToUpstream>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
-        self.send_over(self.open().await?, request).await
+        Ok(self.send_over(self.open().await?, request).await?)
     }
 
     async fn send_over(
         &self,
         mut lease: Lease,
         request: Request<RequestToUpstream>,
-    ) -> Result<(Response<Incoming>, Lease), SendError> {
-        let progress = request.body().progress();
-        let sent = lease.sender.send_request(request);
-        let answer = self.answer_in_time(sent, progress).await?;
+    ) -> Result<(Response<Incoming>, Lease), Unanswered> {
+        let answer = self.answer_in_time(&mut lease.channel, request).await?;
         Ok((answer, lease))
     }
 
@@ -113,15 +144,19 @@ impl<'a> Exchange<'a> {
     /// on its way the wait goes on, since both its ends have limits on stalls of their own.
     async fn answer_in_time(
         &self,
-        sent: impl Future<Output = hyper::Result<Response<Incoming>>>,
-        progress: Option<Arc<crate::proxy::body::UploadProgress>>,
-    ) -> Result<Response<Incoming>, SendError> {
-        let mut sent = std::pin::pin!(sent);
+        channel: &mut Channel,
+        request: Request<RequestToUpstream>,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let progress = request.body().progress();
+        let mut sent = std::pin::pin!(channel.sender.try_send_request(request));
         let limit = self.limits.head_timeout;
         let mut deadline = Instant::now() + limit;
         loop {
             if let Ok(answer) = timeout_at(deadline, sent.as_mut()).await {
-                return answer.map_err(|error| self.classify(error, progress.as_deref()));
+                return answer.map_err(|mut error| match error.take_message() {
+                    Some(request) => Unanswered::NotSent(Box::new(request), error.into_error()),
+                    None => self.classify(error.into_error(), progress.as_deref()).into(),
+                });
             }
             let begins = match progress.as_deref() {
                 Some(progress) => progress.ended().unwrap_or_else(Instant::now),
@@ -129,7 +164,7 @@ impl<'a> Exchange<'a> {
             };
             if begins + limit <= deadline {
                 self.upstreams.events.failed.inc();
-                return Err(SendError::HeadTimeout(limit));
+                return Err(SendError::HeadTimeout(limit).into());
             }
             deadline = begins + limit;
         }
@@ -144,12 +179,12 @@ impl<'a> Exchange<'a> {
     }
 
     async fn open(&self) -> Result<Lease, SendError> {
-        let (sender, connection) = handshake(self.connect().await?).await?;
+        let (channel, connection) = handshake(self.connect().await?).await?;
         self.upstreams.tasks.spawn(async move {
             // Its errors reach whoever waits for the answer or reads the body.
             let _ = connection.await;
         });
-        Ok(self.pool.lease(sender, &self.limits))
+        Ok(self.pool.lease(channel, &self.limits))
     }
 
     async fn connect(&self) -> Result<UpstreamStream, ConnectError> {
@@ -164,19 +199,20 @@ impl<'a> Exchange<'a> {
 
 type Connection = http1::Connection<TokioIo<UpstreamStream>, RequestToUpstream>;
 
-async fn handshake(stream: UpstreamStream) -> Result<(http1::SendRequest<RequestToUpstream>, Connection), SendError> {
-    http1::Builder::new()
+async fn handshake(stream: UpstreamStream) -> Result<(Channel, Connection), SendError> {
+    let heard = stream.heard().clone();
+    let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_BUFFER)
         .max_header_size(MAX_ANSWER_HEAD)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(SendError::Lost)
+        .map_err(SendError::Lost)?;
+    Ok((Channel { sender, heard }, connection))
 }
 
-/// A second copy of a request that may be sent twice.
-fn replayable(request: &Request<RequestToUpstream>) -> Option<Request<RequestToUpstream>> {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !safe || !request.body().is_empty() {
+/// A second copy of a request that may reach its upstream twice. hyper gives none back that it has begun to write.
+fn repeatable(request: &Request<RequestToUpstream>) -> Option<Request<RequestToUpstream>> {
+    if !request.method().is_idempotent() || !request.body().is_empty() {
         return None;
     }
     let mut again = Request::new(RequestToUpstream::Empty);
@@ -185,3 +221,6 @@ fn replayable(request: &Request<RequestToUpstream>) -> Option<Request<RequestToU
     *again.headers_mut() = request.headers().clone();
     Some(again)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use prometheus::IntCounter;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::stream::Heard;
 use super::{Connector, Limits, Peer};
 use crate::metrics::Metrics;
 use crate::model::InstanceId;
@@ -58,14 +59,21 @@ struct IdleConnections {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestToUpstream>,
+    channel: Channel,
     since: Instant,
+}
+
+/// The near end of an open connection.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) sender: SendRequest<RequestToUpstream>,
+    pub(super) heard: Heard,
 }
 
 /// A connection on loan; give it back with [`Lease::give_back`], or drop it and it is closed.
 #[derive(Debug)]
 pub struct Lease {
-    pub(super) sender: SendRequest<RequestToUpstream>,
+    pub(super) channel: Channel,
     pool: Arc<Pool>,
     max_idle: usize,
 }
@@ -139,13 +147,13 @@ impl Pool {
         let now = Instant::now();
         let mut idle = self.idle();
         idle.last_used = now;
-        let sender = idle.take_newest(now, limits.idle_timeout)?;
+        let channel = idle.take_newest(now, limits.idle_timeout)?;
         drop(idle);
-        Some(self.lease(sender, limits))
+        Some(self.lease(channel, limits))
     }
 
-    pub(super) fn lease(self: &Arc<Self>, sender: SendRequest<RequestToUpstream>, limits: &Limits) -> Lease {
-        Lease { sender, pool: self.clone(), max_idle: limits.max_idle }
+    pub(super) fn lease(self: &Arc<Self>, channel: Channel, limits: &Limits) -> Lease {
+        Lease { channel, pool: self.clone(), max_idle: limits.max_idle }
     }
 
     fn idle(&self) -> MutexGuard<'_, IdleConnections> {
@@ -165,16 +173,16 @@ impl Pool {
 
 impl IdleConnections {
     /// Looks no further than the newest that will do; what is past its time before it goes with the next sweep.
-    fn take_newest(&mut self, now: Instant, limit: Duration) -> Option<SendRequest<RequestToUpstream>> {
+    fn take_newest(&mut self, now: Instant, limit: Duration) -> Option<Channel> {
         // One that is open and not ready was given back a moment ago, and its task has not run since.
-        let newest = self.all.iter().rposition(|one| one.sender.is_ready() && one.is_usable(now, limit))?;
-        Some(self.all.remove(newest).sender)
+        let newest = self.all.iter().rposition(|one| one.channel.sender.is_ready() && one.is_usable(now, limit))?;
+        Some(self.all.remove(newest).channel)
     }
 }
 
 impl Idle {
     fn is_usable(&self, now: Instant, limit: Duration) -> bool {
-        !self.sender.is_closed() && now.duration_since(self.since) <= limit
+        !self.channel.sender.is_closed() && now.duration_since(self.since) <= limit
     }
 }
 
@@ -182,12 +190,12 @@ impl Lease {
     /// Puts the connection back for reuse, if it is still open and there is room.
     /// Call it when the answer's body has ended, not before.
     pub fn give_back(self) {
-        if self.sender.is_closed() {
+        if self.channel.sender.is_closed() {
             return;
         }
         let mut idle = self.pool.idle();
         if idle.all.len() < self.max_idle {
-            idle.all.push(Idle { sender: self.sender, since: Instant::now() });
+            idle.all.push(Idle { channel: self.channel, since: Instant::now() });
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,7 +23,12 @@ pub struct UpstreamStream {
     patience: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
+    heard: Heard,
 }
+
+/// Whether anything came from an upstream since this was last forgotten; shared by the stream and by who sends over it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard(Arc<AtomicBool>);
 
 #[derive(Debug)]
 enum Transport {
@@ -33,14 +40,22 @@ enum Transport {
 impl UpstreamStream {
     /// A plain connection, given up when it takes nothing for `patience`.
     #[must_use]
-    pub const fn plain(stream: TcpStream, patience: Duration) -> Self {
-        Self { transport: Transport::Plain(stream), patience, stalled: None }
+    pub fn plain(stream: TcpStream, patience: Duration) -> Self {
+        Self::new(Transport::Plain(stream), patience)
     }
 
     /// A connection with TLS.
     #[must_use]
     pub fn tls(stream: TlsStream<TcpStream>, patience: Duration) -> Self {
-        Self { transport: Transport::Tls(Box::new(stream)), patience, stalled: None }
+        Self::new(Transport::Tls(Box::new(stream)), patience)
+    }
+
+    fn new(transport: Transport, patience: Duration) -> Self {
+        Self { transport, patience, stalled: None, heard: Heard::default() }
+    }
+
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// Turns a write that has waited too long into an error.
@@ -58,12 +73,33 @@ impl UpstreamStream {
     }
 }
 
+impl Heard {
+    pub(super) fn forget(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Exact once the connection's task has told how a request went.
+    pub(super) fn anything(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl AsyncRead for UpstreamStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if buf.filled().len() > before {
+            this.heard.note();
         }
+        polled
     }
 }
 

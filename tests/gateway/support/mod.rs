@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) use client::{Answer, Client, request, request2};
 pub(crate) use gateway::{Gateway, HOST, ORIGIN, Setup};
 
-pub(crate) use message::Head;
+pub(crate) use message::{Framing, Head};
 pub(crate) use upstream::{Log, Say, Upstream};
 
 /// No wait of a test is longer.
