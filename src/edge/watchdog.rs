@@ -16,7 +16,8 @@ const GOODBYE: Duration = Duration::from_secs(5);
 const EXPULSION: Duration = Duration::from_secs(1);
 /// How long a connection that has asked nothing may stay when the gateway begins to drain.
 const LAST_CALL: Duration = Duration::from_secs(1);
-/// How long requests that are under way at the end of a connection's life may go on.
+/// How long requests that are under way at the end of a connection's life may go on. A peer that was told to leave as
+/// idle and asks on, as one may that does not acknowledge an HTTP/2 GOAWAY, has until then at most.
 const LAST_REQUESTS: Duration = Duration::from_secs(600);
 /// How long bytes of an unread body are discarded after an early answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -250,15 +251,15 @@ impl Watchdog {
         let blocked = self.blocked.map(|(since, _)| (since, self.stall, Verdict::Cut(End::WriteStall)));
         let lingering = self.lingering_since.map(|since| (since, LINGER, Verdict::Cut(End::Closed)));
         if let Some(Leaving { end, since }) = self.leaving {
-            let patience = match end {
-                End::CancelBudget => Some(EXPULSION),
-                _ if !busy => Some(GOODBYE),
-                End::Lifetime => Some(LAST_REQUESTS),
+            let quiet_since = self.idle_since.filter(|_| !busy).map(|idle| idle.max(since));
+            let goodbye = quiet_since.map(|since| (since, GOODBYE, Verdict::Cut(end)));
+            let last = match end {
+                End::CancelBudget => Some((since, EXPULSION, Verdict::Cut(end))),
                 // A drain has its own deadline.
-                _ => None,
+                End::Drained => None,
+                _ => Some((self.end_of_life, LAST_REQUESTS, Verdict::Cut(End::Lifetime))),
             };
-            let since = if busy { since } else { self.idle_since.unwrap_or(since).max(since) };
-            return [blocked, lingering, patience.map(|patience| (since, patience, Verdict::Cut(end))), None];
+            return [blocked, lingering, goodbye, last];
         }
         let head_end =
             if self.requests == 0 && self.head_since == Some(self.opened) { End::NoRequest } else { End::HeadTimeout };
@@ -370,6 +371,32 @@ mod tests {
         assert!(matches!(bench.check(1000, busy(1)), Verdict::Wait(_)), "the drain has its own deadline");
         assert_eq!(bench.check(1001, idle(1)), Verdict::Wait(bench.at(1006)));
         assert_eq!(bench.check(1006, idle(1)), Verdict::Cut(End::Drained));
+    }
+
+    #[test]
+    fn a_peer_that_was_told_to_leave_and_asks_on_does_not_outlive_its_connection() {
+        // Each request begins and ends between two looks, or is seen under way, and keeps the peer from being quiet.
+        for asks in [idle, busy] {
+            for end in [End::Idle, End::Lifetime] {
+                let mut bench = Bench::new();
+                bench.check(0, idle(1));
+                bench.watchdog.leave(end, bench.at(60));
+                let last = 12 * 3600 + 600;
+                for (request, seconds) in (2..).zip((61..last).step_by(3)) {
+                    assert!(matches!(bench.check(seconds, asks(request)), Verdict::Wait(_)), "{end:?} at {seconds}");
+                }
+                assert_eq!(bench.check(last, asks(u32::MAX)), Verdict::Cut(End::Lifetime), "{end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_thrown_out_gains_nothing_by_asking_on() {
+        let mut bench = Bench::new();
+        bench.check(0, busy(1));
+        bench.watchdog.leave(End::CancelBudget, bench.at(1));
+        assert_eq!(bench.check(1, idle(2)), Verdict::Wait(bench.at(2)));
+        assert_eq!(bench.check(2, idle(3)), Verdict::Cut(End::CancelBudget));
     }
 
     #[test]
