@@ -1,6 +1,10 @@
 //! Nobody holds a request, a connection or a stream for longer than they may.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
 
 use crate::support::{ORIGIN, Say, Setup, Upstream, eventually, request, request2, within};
 
@@ -27,23 +31,32 @@ async fn the_deadline_for_an_answer_holds_for_uploads_of_every_framing() {
 }
 
 #[tokio::test]
-async fn an_upload_to_an_upstream_that_reads_nothing_is_given_up() {
-    let upstream = Upstream::custom(|stream, _| async move {
-        // Held open, never read: its buffers fill.
-        let mut stream = stream;
-        let _ = stream.read(&mut [0]).await;
-        std::future::pending::<()>().await;
+async fn an_upload_to_an_upstream_that_reads_nothing_is_given_up_on_both_sides() {
+    const LENGTH: u64 = 100 * 1024 * 1024;
+    let (read, client_is_gone) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+    let (count, told) = (read.clone(), client_is_gone.clone());
+    let upstream = Upstream::custom(move |mut stream, _| {
+        let (count, told) = (count.clone(), told.clone());
+        async move {
+            // Held open and not read: its buffers fill. What is in them then comes to its end, or this never returns.
+            told.notified().await;
+            let rest = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            count.store(rest.unwrap_or(LENGTH), Ordering::SeqCst);
+        }
     })
     .await;
     let gateway = Setup::new().app(&upstream).with("http: { write_stall_timeout: 500ms }").start().await;
     let cookie = gateway.sign_in("ada").await;
     let mut client = gateway.connect().await;
-    let head = request("POST", "/app/", &[&cookie, "Content-Length: 104857600"]);
+    let head = request("POST", "/app/", &[&cookie, &format!("Content-Length: {LENGTH}")]);
     client.send(head).await.unwrap();
     // Whatever fits into buffers on the way; then the gateway answers or closes.
     let chunk = vec![b'x'; 64 * 1024];
-    let ended = within(async { while client.send(&chunk).await.is_ok() {} });
-    ended.await;
+    within(async { while client.send(&chunk).await.is_ok() {} }).await;
+    client_is_gone.notify_one();
+    eventually("the upstream sees the end", || upstream.closed() == 1).await;
+    let read = read.load(Ordering::SeqCst);
+    assert!(0 < read && read < LENGTH, "{read} bytes and then the end, which is no whole request");
 }
 
 #[tokio::test]
