@@ -332,6 +332,26 @@ async fn a_reset_by_one_side_ends_the_other() {
     assert!(end.lasted < Duration::from_secs(8), "it does not wait for the other half: {end:?}");
 }
 
+#[tokio::test]
+async fn an_end_without_a_close_frame_stays_one() {
+    let message = frame(0x81, b"the last whole one", false);
+    for (reset, cause) in [(false, Cause::Upstream), (true, Cause::UpstreamFailed(std::io::ErrorKind::ConnectionReset))]
+    {
+        let mut joined = over_tcp(Setup::default()).await;
+        joined.upstream.write_all(&message).await.expect("writes");
+        assert_eq!(read_exactly(&mut joined.client, message.len()).await, message);
+        if reset {
+            joined.upstream.set_zero_linger().expect("TCP");
+        }
+        drop(joined.upstream);
+        // Not a byte of the gateway's own, so that the page sees 1006 and knows that nobody meant to leave.
+        assert_eq!(read_to_end(&mut joined.client).await, b"");
+        drop(joined.client);
+        let end = soon(joined.end).await.expect("the tunnel does not panic");
+        assert_eq!((end.cause, end.close_code), (cause, None));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_half_left_alone_is_bounded() {
     let mut joined = over_pipes(Setup::default());
