@@ -13,7 +13,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::access_log::Record;
 use super::upstream::Lease;
+use crate::clock::Clock;
 use crate::edge::{RequestBody, RequestBodyError};
+use crate::workspace::Activity;
+use crate::workspace::classify::BodyClassifier;
 
 /// The body of a request on its way to an upstream.
 #[derive(Debug)]
@@ -26,7 +29,42 @@ pub enum RequestToUpstream {
         body: RequestBody,
         /// How far it is.
         progress: Arc<UploadProgress>,
+        /// Looks at it for signs of somebody at work.
+        observer: Option<Box<Observer>>,
     },
+}
+
+/// Tells a workspace's clock of somebody at work, where only a request's body shows it.
+pub struct Observer {
+    classifier: BodyClassifier,
+    activity: Arc<Activity>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Observer {
+    /// Looks with `classifier`, which belongs to one body.
+    #[must_use]
+    pub fn new(classifier: BodyClassifier, activity: Arc<Activity>, clock: Arc<dyn Clock>) -> Self {
+        Self { classifier, activity, clock }
+    }
+
+    fn look(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, RequestBodyError>>>, has_ended: bool) {
+        let bytes = match polled {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref(),
+            _ => None,
+        };
+        let shown = bytes.and_then(|bytes| self.classifier.bytes(bytes));
+        let last = if has_ended { self.classifier.end() } else { None };
+        if let Some(source) = shown.or(last) {
+            self.activity.human(source, self.clock.now());
+        }
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observer").field("classifier", &self.classifier).finish_non_exhaustive()
+    }
 }
 
 /// How far an upload is; shared by the body and by whoever waits for the answer.
@@ -86,10 +124,9 @@ impl UploadProgress {
                 let size = frame.data_ref().map_or(0, Bytes::len);
                 self.bytes.fetch_add(size as u64, Ordering::Relaxed);
             }
-            Poll::Ready(None) => self.end(FINISHED),
             Poll::Ready(Some(Err(RequestBodyError::Stalled(_)))) => self.end(STALLED),
             Poll::Ready(Some(Err(_))) => self.end(BROKEN),
-            Poll::Pending => {}
+            Poll::Ready(None) | Poll::Pending => {}
         }
     }
 
@@ -124,12 +161,20 @@ impl HttpBody for RequestToUpstream {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Streaming { body, progress } => {
+            Self::Streaming { body, progress, observer } => {
                 let polled = Pin::new(&mut *body).poll_frame(cx);
                 progress.note(&polled);
                 // Whoever sends a body of known length does not ask again after its last byte.
-                if matches!(polled, Poll::Ready(Some(Ok(_)))) && body.is_end_stream() {
+                let has_ended = match &polled {
+                    Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
+                    Poll::Ready(None) => true,
+                    _ => false,
+                };
+                if has_ended {
                     progress.end(FINISHED);
+                }
+                if let Some(observer) = observer {
+                    observer.look(&polled, has_ended);
                 }
                 polled
             }

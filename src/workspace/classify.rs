@@ -15,7 +15,7 @@ use crate::config::{ActivityClassifier, HttpActivity};
 use crate::model::ActivitySource;
 use crate::websocket::{Frame, MOST_PAYLOAD};
 
-use engine_io::Messages;
+use engine_io::{Messages, Packets};
 pub use request::RequestFacts;
 use request::Requests;
 
@@ -27,6 +27,7 @@ pub struct Classifier(Arc<Rules>);
 struct Rules {
     requests: Requests,
     frames: FrameRule,
+    socketio: bool,
     connections: bool,
 }
 
@@ -52,6 +53,7 @@ impl Classifier {
         Self(Arc::new(Rules {
             requests: Requests::new(kinds, http),
             frames: frames.max().unwrap_or(FrameRule::Nothing),
+            socketio: kinds.contains(&ActivityClassifier::Socketio),
             connections: kinds.contains(&ActivityClassifier::Connections),
         }))
     }
@@ -60,6 +62,13 @@ impl Classifier {
     #[must_use]
     pub fn request(&self, request: &RequestFacts<'_>) -> Option<ActivitySource> {
         self.0.requests.count(request).then_some(ActivitySource::Http)
+    }
+
+    /// The classifier of the body of a request whose head does not tell: socket.io by polling.
+    #[must_use]
+    pub fn body(&self, request: &RequestFacts<'_>) -> Option<BodyClassifier> {
+        let messages = || if self.0.socketio { Messages::socket_io() } else { Messages::theia() };
+        self.0.requests.carries_packets(request).then(|| BodyClassifier(Packets::of(messages())))
     }
 
     /// Whether a WebSocket is evidence for as long as it is open.
@@ -77,6 +86,24 @@ impl Classifier {
             FrameRule::Theia => Rule::Messages(Messages::theia()),
             FrameRule::Socketio => Rule::Messages(Messages::socket_io()),
         })
+    }
+}
+
+/// Looks at the body of one request as it passes, and keeps some hundred bytes of it at most.
+#[derive(Debug)]
+pub struct BodyClassifier(Packets);
+
+impl BodyClassifier {
+    /// Whether the next bytes of it show somebody at work.
+    #[must_use]
+    pub fn bytes(&mut self, bytes: &[u8]) -> Option<ActivitySource> {
+        self.0.show_work(bytes).then_some(ActivitySource::Http)
+    }
+
+    /// Whether what came last shows it, now that the body has ended.
+    #[must_use]
+    pub fn end(&mut self) -> Option<ActivitySource> {
+        self.0.end().then_some(ActivitySource::Http)
     }
 }
 

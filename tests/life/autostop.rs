@@ -1,5 +1,6 @@
 //! Workspaces that stop by themselves, and what keeps them.
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -93,6 +94,28 @@ async fn one_key_typed_puts_the_stop_off() {
     let stopped = browser.reaches("ide", "stopped").await;
     assert!(stopped["last_stop"]["at"].as_str() >= after["next_stop"]["at"].as_str(), "{after} {stopped}");
     drop(gateway);
+}
+
+#[tokio::test]
+async fn a_tab_that_can_only_poll_is_judged_by_what_it_says() {
+    let policy = json!({ "human_idle": "1m", "idle_after": "500ms", "warning": "1s" });
+    let (_site, _gateway, browser) = impatient(policy).await;
+    let idle = browser.reaches("ide", "idle").await;
+    let say = async |packets: &'static str| {
+        let mut post = browser.script("/ide/socket.io/?EIO=4&transport=polling&sid=x");
+        *post.method_mut() = Method::POST;
+        *post.body_mut() = Bytes::from_static(packets.as_bytes()).into();
+        browser.send(post).await;
+    };
+    // A heartbeat, and Theia's liveness call with its announcement.
+    say("3").await;
+    say("451-/services,[\"message\",{\"_placeholder\":true,\"num\":0}]\x1ebAGRvZXNfbm90X21hdHRlcg==").await;
+    let untouched = browser.workspace("ide").await;
+    assert_eq!((&untouched["phase"], &untouched["human_activity"]), (&json!("idle"), &idle["human_activity"]));
+    say("451-/services,[\"message\",{\"_placeholder\":true,\"num\":0}]\x1ebAGtleSBh").await;
+    let typed = browser.reaches("ide", "running").await;
+    assert_eq!(typed["human_activity"]["source"], "http");
+    assert!(typed["human_activity"]["at"].as_str() > idle["human_activity"]["at"].as_str(), "{idle} {typed}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use super::visit::Visit;
 use crate::model::{ActivitySource, ErrorKind};
 use crate::proxy::admit::{Admitted, BodyLength};
-use crate::proxy::body::{AnswerBody, RequestToUpstream, UploadProgress};
+use crate::proxy::body::{AnswerBody, Observer, RequestToUpstream, UploadProgress};
 use crate::proxy::decision::Permit;
 use crate::proxy::errors;
 use crate::proxy::headers;
@@ -48,12 +48,12 @@ impl Visit<'_> {
         permit: &Permit,
         tracked: Option<&Tracked>,
     ) -> Result<Sent, SendError> {
-        self.note_activity(request, permit, tracked);
+        let observer = self.note_activity(request, permit, tracked);
         let peer = self.rules.peer(permit.destination());
         let upstreams = &self.gateway.parts.upstreams;
         let pool = upstreams.pool(&peer);
         let token = self.theia_token(permit, &peer, &pool, request.authority().header()).await;
-        let outgoing = self.request_to_upstream(request, permit, token.as_deref());
+        let outgoing = self.request_to_upstream(request, permit, token.as_deref(), observer);
         self.record.instance = Some(peer.instance().clone());
         self.record.follow(outgoing.body().progress());
         let exchange = Exchange::new(upstreams, &peer, &pool);
@@ -70,10 +70,12 @@ impl Visit<'_> {
         sent
     }
 
-    /// Tells the workspace's clock of a request that shows somebody at work.
-    fn note_activity(&self, request: &Admitted, permit: &Permit, tracked: Option<&Tracked>) {
-        let (Some(tracked), Some(id)) = (tracked, permit.workspace()) else { return };
-        let Some(kind) = self.rules.kind(&id.kind) else { return };
+    /// Tells the workspace's clock of a request that shows somebody at work. Returns who does so once its body has
+    /// told more.
+    fn note_activity(&self, request: &Admitted, permit: &Permit, tracked: Option<&Tracked>) -> Option<Box<Observer>> {
+        let (tracked, id) = (tracked?, permit.workspace()?);
+        let kind = self.rules.kind(&id.kind)?;
+        let clock = &self.gateway.parts.clock;
         let facts = RequestFacts {
             method: request.method(),
             path: permit.path_below_prefix(request),
@@ -83,8 +85,10 @@ impl Visit<'_> {
         };
         if let Some(source) = kind.classifier.request(&facts) {
             debug_assert_eq!(source, ActivitySource::Http);
-            tracked.activity().human(source, self.gateway.parts.clock.now());
+            tracked.activity().human(source, clock.now());
         }
+        let classifier = kind.classifier.body(&facts)?;
+        Some(Box::new(Observer::new(classifier, tracked.activity().clone(), clock.clone())))
     }
 
     async fn theia_token(
@@ -107,13 +111,14 @@ impl Visit<'_> {
         request: &Admitted,
         permit: &Permit,
         theia_token: Option<&HeaderValue>,
+        observer: Option<Box<Observer>>,
     ) -> Request<RequestToUpstream> {
         let body = std::mem::replace(&mut self.body, crate::edge::RequestBody::empty());
         let length = request.body().resolve(http_body::Body::is_end_stream(&body));
         let body = match length {
             BodyLength::None | BodyLength::Exact(0) => RequestToUpstream::Empty,
             BodyLength::Exact(_) | BodyLength::Unknown => {
-                RequestToUpstream::Streaming { body, progress: Arc::<UploadProgress>::default() }
+                RequestToUpstream::Streaming { body, progress: Arc::<UploadProgress>::default(), observer }
             }
         };
         let mut outgoing = Request::new(body);

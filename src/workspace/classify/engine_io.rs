@@ -1,4 +1,4 @@
-//! Messages of engine.io 4 and socket.io, and what Theia makes of them.
+//! Messages of engine.io 4 and socket.io, over WebSockets or by polling, and what Theia makes of them.
 //!
 //! Engine.io's heartbeats are data frames: texts of a single digit. Theia sends each message as a text that announces
 //! a binary frame, then that frame; a tab that nobody touches asks the server for an environment variable named
@@ -7,6 +7,9 @@
 //!
 //! A message that is compressed (permessage-deflate, which engine.io has off unless it is asked for) cannot be read
 //! and counts, unless it is as short as a heartbeat compresses to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::websocket::{Frame, MOST_PAYLOAD, Opcode};
 
@@ -18,6 +21,11 @@ const LIVENESS_CALL: &[u8] = b"does_not_matter";
 
 /// Engine.io packets that carry no message: close, ping, pong, probe, upgrade, noop.
 const HEARTBEATS: [&[u8]; 7] = [b"1", b"2", b"3", b"2probe", b"3probe", b"5", b"6"];
+
+/// Between two packets in the body of a polling request.
+const SEPARATOR: u8 = 0x1e;
+/// What is kept of a packet at most: a `b` and as many bytes as are looked at of a frame, in base64.
+const MOST_PACKET: usize = 1 + MOST_PAYLOAD.div_ceil(3) * 4;
 
 /// Reads the messages that a client sends over one WebSocket.
 #[derive(Debug)]
@@ -82,6 +90,49 @@ impl Messages {
             !(is_transport(start, whole) || (self.theia && is_theia_greeting(start)))
         } else {
             !(self.theia && whole && contains(start, LIVENESS_CALL))
+        }
+    }
+}
+
+/// Reads the packets in the body of one polling request, as it comes: each is what would be a frame of a WebSocket,
+/// a binary one as `b` and base64.
+#[derive(Debug)]
+pub(super) struct Packets {
+    messages: Messages,
+    /// The beginning of the packet that is coming in.
+    start: Vec<u8>,
+    length: u64,
+}
+
+impl Packets {
+    pub(super) const fn of(messages: Messages) -> Self {
+        Self { messages, start: Vec::new(), length: 0 }
+    }
+
+    /// Whether a packet that ends in these bytes shows somebody at work.
+    pub(super) fn show_work(&mut self, bytes: &[u8]) -> bool {
+        let mut work = false;
+        for (place, part) in bytes.split(|&byte| byte == SEPARATOR).enumerate() {
+            // Every part but the first comes after an end.
+            work |= place > 0 && self.end();
+            let room = MOST_PACKET - self.start.len();
+            self.start.extend(part.iter().take(room));
+            self.length += part.len() as u64;
+        }
+        work
+    }
+
+    /// The same of the last packet, which ends with the body.
+    pub(super) fn end(&mut self) -> bool {
+        let length = std::mem::take(&mut self.length);
+        let start = std::mem::take(&mut self.start);
+        match start.split_first() {
+            None => false,
+            Some((b'b', base64)) if start.len() as u64 == length => {
+                STANDARD.decode(base64).map_or(true, |data| self.messages.judge(false, &data, data.len() as u64))
+            }
+            Some((b'b', _)) => true,
+            Some(_) => self.messages.judge(true, &start, length),
         }
     }
 }

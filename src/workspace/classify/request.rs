@@ -47,6 +47,16 @@ impl Requests {
         self.any || (self.theia && (request.navigation || changes_something(request.method)))
     }
 
+    /// Whether its body holds packets of engine.io 4, which tell what its head does not.
+    pub(super) fn carries_packets(&self, request: &RequestFacts<'_>) -> bool {
+        let version_4 = || request.query.unwrap_or_default().split('&').any(|pair| pair == "EIO=4");
+        self.engine_io
+            && request.method == Method::POST
+            && is_engine_io_poll(request)
+            && version_4()
+            && !self.excludes(request.path)
+    }
+
     fn excludes(&self, path: &str) -> bool {
         self.excluded.iter().any(|prefix| {
             path.strip_prefix(prefix.as_str()).is_some_and(|below| below.is_empty() || below.starts_with('/'))
@@ -60,7 +70,7 @@ fn changes_something(method: &Method) -> bool {
 }
 
 /// Engine.io over HTTP: what a page uses until its WebSocket is open, and for ever to ask whether the server is back.
-/// Its bodies are not read, so that a client that has nothing but polling shows no activity by it.
+/// No head of it counts; what a client sends that has nothing but polling is in the bodies.
 fn is_engine_io_poll(request: &RequestFacts<'_>) -> bool {
     let mut query = request.query.unwrap_or_default().split('&');
     let polls = query.clone().any(|pair| pair == "transport=polling");
@@ -116,6 +126,22 @@ mod tests {
         }
         assert!(counts(&[Http], &GET, poll));
         assert!(counts(&[Theia, Http], &GET, "/socket.io/socket.io.js"));
+    }
+
+    #[test]
+    fn the_bodies_of_engine_io_4_carry_packets_where_its_messages_count() {
+        let http = HttpActivity { exclude: vec!["/lsp/".to_owned()] };
+        let carries = |kind, method, path, query| {
+            let facts = RequestFacts { method, path, query: Some(query), navigation: false, upgrade: false };
+            Requests::new(&[kind], &http).carries_packets(&facts)
+        };
+        let poll = "EIO=4&transport=polling&sid=x";
+        assert!(carries(Theia, &POST, "/socket.io/", poll) && carries(Socketio, &POST, "/engine.io/", poll));
+        assert!(!carries(Theia, &GET, "/socket.io/", poll));
+        assert!(!carries(Theia, &POST, "/socket.io/", "EIO=3&transport=polling&sid=x"));
+        assert!(!carries(Theia, &POST, "/socket.io/", "EIO=4&transport=websocket&sid=x"));
+        assert!(!carries(Theia, &POST, "/lsp/socket.io/", poll));
+        assert!(!carries(Http, &POST, "/socket.io/", poll) && !carries(Websocket, &POST, "/socket.io/", poll));
     }
 
     #[test]

@@ -203,6 +203,71 @@ fn of_several_classifiers_each_counts() {
     assert_eq!(seen, Some(ActivitySource::WebSocket));
 }
 
+/// How often a polling body in `pieces` shows somebody at work.
+fn polled<'a>(kinds: &[ActivityClassifier], pieces: impl IntoIterator<Item = &'a [u8]>) -> usize {
+    let method = http::Method::POST;
+    let query = Some("EIO=4&transport=polling&sid=x");
+    let facts = RequestFacts { method: &method, path: "/socket.io/", query, navigation: false, upgrade: false };
+    let mut classifier = Classifier::new(kinds, &HttpActivity::default()).body(&facts).unwrap();
+    let count = pieces.into_iter().filter(|piece| classifier.bytes(piece).is_some()).count();
+    count + usize::from(classifier.end().is_some())
+}
+
+/// A body of these packets.
+fn packets(packets: &[&[u8]]) -> Vec<u8> {
+    packets.join(&[0x1e][..])
+}
+
+/// What engine.io makes of a binary frame when it polls.
+fn in_base64(data: &[u8]) -> Vec<u8> {
+    use base64::Engine as _;
+    format!("b{}", base64::engine::general_purpose::STANDARD.encode(data)).into_bytes()
+}
+
+#[test]
+fn a_tab_that_polls_and_is_not_touched_shows_nothing() {
+    let liveness = in_base64(&liveness_call(1));
+    let greeting = br#"42/services,["initialConnection","6a5f8f1c-0000-4000-8000-000000000000"]"#;
+    for idle in [
+        &[&b"3"[..]][..],
+        &[b"40/services,"],
+        &[greeting],
+        &[ANNOUNCEMENT, &liveness],
+        &[b"3", ANNOUNCEMENT, &liveness],
+        &[b""],
+        &[],
+    ] {
+        let body = packets(idle);
+        assert_eq!(polled(&[Theia], [&body[..]]), 0, "{}", String::from_utf8_lossy(&body));
+        assert_eq!(polled(&[Theia], body.chunks(1)), 0, "{}", String::from_utf8_lossy(&body));
+    }
+}
+
+#[test]
+fn a_key_typed_in_a_tab_that_polls_shows_somebody_at_work() {
+    let key = in_base64(&data_on(b"/services/terminals/10", b"\x82\xa4type\x02\xa1a"));
+    let liveness = in_base64(&liveness_call(1));
+    for busy in [
+        &[ANNOUNCEMENT, &key][..],
+        &[b"3", ANNOUNCEMENT, &liveness, ANNOUNCEMENT, &key, b"3"],
+        &[br#"42["typed","a"]"#],
+    ] {
+        let body = packets(busy);
+        assert_eq!(polled(&[Theia], [&body[..]]), 1, "{}", String::from_utf8_lossy(&body));
+        assert_eq!(polled(&[Theia], body.chunks(1)), 1, "{}", String::from_utf8_lossy(&body));
+    }
+}
+
+#[test]
+fn packets_that_cannot_be_read_count_and_long_ones_cost_no_memory() {
+    let long = in_base64(&[liveness_call(1), vec![0; 1 << 20]].concat());
+    for packet in [&b"bnot base64"[..], b"d=3", b"2x", &long] {
+        assert_eq!(polled(&[Theia], packet.chunks(4096)), 1);
+    }
+    assert_eq!(polled(&[Theia, Websocket], [&b"3"[..]]), 0, "a heartbeat is none, whatever counts over WebSockets");
+    assert_eq!(polled(&[Socketio], [&in_base64(&liveness_call(1))[..]]), 1);
+}
+
 proptest! {
     #[test]
     fn a_key_is_found_wherever_it_stands_and_however_the_stream_is_cut(
