@@ -78,7 +78,8 @@ daemon off;
 master_process off;
 pid nginx.pid;
 error_log stderr emerg;
-events { worker_connections ${OPEN_FILES}; }
+# Twice what can be open: with less than a sixteenth left it closes connections whose handshake is under way.
+events { worker_connections ${2 * OPEN_FILES}; }
 http {
   ${access ? "access_log /dev/null combined;" : "access_log off;"}
   client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;
