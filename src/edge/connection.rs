@@ -167,6 +167,12 @@ impl Connection {
         self.waker.register(waker);
     }
 
+    /// Forgets who drove it. A waker keeps its task's memory, 8 KiB and more here, and an upgraded connection would
+    /// keep the waker for as long as its tunnel is open.
+    pub(super) fn unregister(&self) {
+        self.waker.take();
+    }
+
     pub(super) fn limits(&self) -> &config::Http {
         &self.limits
     }

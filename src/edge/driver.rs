@@ -22,7 +22,9 @@ pub(super) async fn drive<P: Protocol>(protocol: P, connection: Arc<Connection>)
     let watchdog = Watchdog::new(connection.limits(), now);
     let mut driver = Driver { protocol, connection, watchdog, obeyed: Order::Serve };
     let mut timer = pin!(tokio::time::sleep_until(now));
-    poll_fn(|cx| driver.poll(timer.as_mut(), cx)).await
+    let end = poll_fn(|cx| driver.poll(timer.as_mut(), cx)).await;
+    driver.connection.unregister();
+    end
 }
 
 struct Driver<P> {
@@ -144,4 +146,55 @@ fn classify(error: &hyper::Error) -> End {
 
 fn is_io(error: &hyper::Error) -> bool {
     error.source().is_none_or(|source| source.downcast_ref::<std::io::Error>().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::caps::Caps;
+    use super::super::connection::Facts;
+    use super::super::registry::Connections;
+    use super::*;
+    use crate::config;
+    use crate::metrics::Metrics;
+
+    /// Waits once, as for an answer, and is over.
+    struct Brief(bool);
+
+    impl Protocol for Brief {
+        fn poll(&mut self, _: &mut Context<'_>) -> Step {
+            if std::mem::replace(&mut self.0, true) { Step::Done(Ok(())) } else { Step::Waiting }
+        }
+
+        fn graceful_shutdown(&mut self) {}
+    }
+
+    struct Task;
+
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_outlives_its_driver_does_not_keep_the_task() {
+        let metrics = Metrics::new(prometheus::Registry::new(), 1);
+        let connection = Connection::open(
+            Facts {
+                peer: ([127, 0, 0, 1], 1).into(),
+                server_name: None,
+                tls: false,
+                http2: false,
+                limits: Arc::new(config::Http::default()),
+                slot: Caps::new(metrics).enter(0).unwrap(),
+            },
+            &Connections::default(),
+        );
+        let task = Arc::new(Task);
+        let waker = task.clone().into();
+        let mut driven = pin!(drive(Brief(false), connection.clone()));
+        assert!(driven.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(driven.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+        drop(waker);
+        // Its tunnel would hold the connection for hours.
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
 }
