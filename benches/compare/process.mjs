@@ -28,14 +28,18 @@ export function residentKib(pid) {
   return Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/^VmRSS:\s+(\d+) kB/m)[1]);
 }
 
-/** Allocators give memory back in their own time: jemalloc, by default, ten seconds after it was freed. */
-const GIVEN_BACK_SECONDS = 12;
+/**
+ * Allocators give memory back in their own time: jemalloc, by default, ten seconds after it was freed, and once its
+ * thread wakes. What a sign-in took for its hash, 19 MiB, is to be gone before the first reading, or the tunnels would
+ * seem to cost nothing until they have used it up.
+ */
+const GIVEN_BACK_SECONDS = 25;
 
-/** The resident set once what was freed has been given back and it has stopped moving; after 40 s at the latest. */
+/** The resident set once what was freed has been given back and it has stopped moving; after 50 s at the latest. */
 export async function settledResidentKib(pid) {
   let last = residentKib(pid);
   let same = 0;
-  for (let second = 0; second < 40 && (second < GIVEN_BACK_SECONDS || same < 3); second += 1) {
+  for (let second = 0; second < 50 && (second < GIVEN_BACK_SECONDS || same < 3); second += 1) {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     const now = residentKib(pid);
     same = Math.abs(now - last) <= last * 0.002 ? same + 1 : 0;
