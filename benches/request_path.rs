@@ -111,6 +111,8 @@ fn deciding(criterion: &mut Criterion) {
         principal: Some(&principal),
         tenant_disabled: false,
         origin: OriginCheck::Absent,
+        ambient: true,
+        has_session: true,
         fetch: Fetch::Subresource,
         workspace: Some((&id, WorkspaceState::Ready(endpoint.clone()))),
         onward: None,
@@ -126,6 +128,7 @@ fn deciding(criterion: &mut Criterion) {
         client: [192, 0, 2, 7].into(),
         request_id: &request_id,
         theia_token: None,
+        assertion: None,
     };
     let headers = browser_request("/ide/").headers;
     criterion.bench_function("headers/up", |b| {

@@ -5,8 +5,11 @@ readonly APT_BUILD=(build-essential cmake ca-certificates curl git)
 readonly APT_BROWSER=(chromium fonts-noto-cjk fonts-dejavu-core)
 readonly APT_THEIA=(build-essential python3 pkg-config libx11-dev libxkbfile-dev libsecret-1-dev)
 readonly APT_METRICS=(prometheus)
+# slapd and Samba's domain controller, and what puts the latter into a network namespace.
+readonly APT_DIRECTORIES=(slapd samba samba-ad-provision samba-dsdb-modules samba-vfs-modules iproute2)
 readonly APT_PYTHON=(python3 python3-venv)
 readonly APT_BENCH=(nginx-light haproxy nghttp2-client wrk python3 procps)
+readonly APT_BENCH_LOGINS=(slapd ldap-utils)
 readonly APT_IMAGE=(buildah debootstrap)
 readonly APT_SCRIPTS=(shellcheck)
 readonly NODE_MAJOR=20
@@ -14,8 +17,8 @@ readonly NODE_MAJOR=20
 setup() {
     needs_rust
     needs_node
-    needs_packages "${APT_BROWSER[@]}" "${APT_THEIA[@]}" "${APT_METRICS[@]}" "${APT_PYTHON[@]}" \
-        "${APT_BENCH[@]}" "${APT_IMAGE[@]}" "${APT_SCRIPTS[@]}"
+    needs_packages "${APT_BROWSER[@]}" "${APT_THEIA[@]}" "${APT_METRICS[@]}" "${APT_DIRECTORIES[@]}" "${APT_PYTHON[@]}" \
+        "${APT_BENCH[@]}" "${APT_BENCH_LOGINS[@]}" "${APT_IMAGE[@]}" "${APT_SCRIPTS[@]}"
     needs_node_modules tests/e2e
     needs_node_modules tests/conformance
     needs_conformance_runner
@@ -61,9 +64,10 @@ without_services() {
     [[ $status -eq 0 ]] || fail "the packages could not be installed"
     if [[ -d /run/systemd/system ]]; then
         local service
-        for service in nginx haproxy prometheus; do
+        for service in nginx haproxy prometheus slapd; do
             case " $* " in *" $service"*) as_root systemctl disable --quiet "$service" || true ;; esac
         done
+        case " $* " in *" samba "*) as_root systemctl disable --quiet smbd nmbd samba-ad-dc || true ;; esac
     fi
 }
 

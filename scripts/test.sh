@@ -18,6 +18,8 @@ test_all() {
     needs_rust
     stage "formatting" cargo fmt --all --check
     stage "lints" cargo clippy --locked --all-targets -- -D warnings
+    # The tests that need them skip themselves where they are missing.
+    optional "slapd and Samba" needs_packages "${APT_DIRECTORIES[@]}" || true
     cargo_tests "unit and integration tests" --all-targets
     cargo_tests "documentation tests" --doc
     stage "the program" cargo build --locked --bin usher

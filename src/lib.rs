@@ -4,11 +4,13 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod identity;
+pub mod lines;
 pub mod metrics;
 pub mod model;
 pub mod outbound;

@@ -145,6 +145,24 @@ async fn a_ticket_is_good_once_on_its_host_and_for_its_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_tells_who_came_to_which_host_and_which_tickets_were_refused() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    browser.sign_in("ada").await;
+    let ticket = ticket_for(&browser, &format!("https://{SHOP}/basket")).await;
+    site.browser().navigate(&ticket).await;
+    browser.navigate(&ticket).await;
+    let lines = site.audit();
+    let entries: Vec<_> = lines.iter().filter(|line| line["action"] == "host-entry").collect();
+    let told = |line: &serde_json::Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();
+    let told: Vec<_> = entries.iter().map(|line| ["class", "user", "detail"].map(|field| told(line, field))).collect();
+    assert_eq!(told, [["ticket-of-other-browser", "", SHOP], ["", "ada", SHOP]]);
+    let (_, ticket) = ticket.split_once("ticket=").unwrap();
+    assert!(lines.iter().all(|line| !line.to_string().contains(&ticket[..20])), "{lines:?}");
+    assert_eq!(entries[1]["session"], lines[0]["session"], "the session of the sign-in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_tabs_that_come_at_once_both_arrive() {
     let site = Site::start().await;
     let browser = site.browser();

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use usher::clock::{Clock, ManualClock};
 use usher::config::Config;
-use usher::identity::{Directory, Identity, LookUpError, Password, SignInError};
+use usher::identity::{Directory, Identity, LookUpError, Password, Person, SignInError};
 use usher::metrics::Metrics;
 use usher::model::{Principal, Timestamp, UserId};
-use usher::session::{Authentication, EndReason, Session, Sessions};
+use usher::session::{Authentication, EndReason, Session, Sessions, Whom, revoke};
 
 const CONFIG: &str = r#"
 public_url: https://dev.example.com
@@ -395,11 +395,11 @@ impl Directory for Down {
         "local"
     }
 
-    async fn verify(&self, _: &str, _: &Password) -> Result<Principal, SignInError> {
+    async fn verify(&self, _: &str, _: &Password) -> Result<Person, SignInError> {
         Err(SignInError::Unreachable { directory: "local".to_owned() })
     }
 
-    async fn look_up(&self, _: &UserId) -> Result<Option<Principal>, LookUpError> {
+    async fn look_up(&self, _: &UserId) -> Result<Option<Person>, LookUpError> {
         Err(LookUpError { directory: "local".to_owned(), detail: "down".to_owned() })
     }
 }
@@ -504,4 +504,219 @@ async fn what_was_prepared_is_not_in_force_until_it_is_adopted() {
     identity.adopt(people);
     sessions.adopt(keys);
     assert!(ann.ended().is_cancelled());
+}
+
+/// A directory that tells what it was told to, and counts.
+#[derive(Default)]
+struct Counting {
+    asked: std::sync::Mutex<Vec<(String, tokio::time::Duration)>>,
+    at_once: std::sync::atomic::AtomicUsize,
+    most_at_once: std::sync::atomic::AtomicUsize,
+    hangs: std::sync::atomic::AtomicBool,
+    begun: std::sync::OnceLock<tokio::time::Instant>,
+}
+
+#[async_trait]
+impl Directory for Counting {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    async fn verify(&self, _: &str, _: &Password) -> Result<Person, SignInError> {
+        Err(SignInError::WrongCredentials)
+    }
+
+    async fn look_up(&self, user: &UserId) -> Result<Option<Person>, LookUpError> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let begun = *self.begun.get_or_init(tokio::time::Instant::now);
+        self.asked.lock().expect("whole").push((user.to_string(), begun.elapsed()));
+        self.most_at_once.fetch_max(self.at_once.fetch_add(1, SeqCst) + 1, SeqCst);
+        if self.hangs.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.at_once.fetch_sub(1, SeqCst);
+        Ok((!user.as_str().starts_with("gone")).then(|| person(user)))
+    }
+}
+
+fn person(user: &UserId) -> Person {
+    Person {
+        user: user.clone(),
+        display_name: None,
+        groups: Arc::from([]),
+        tenant: Some("acme".parse().expect("a tenant")),
+        dn: None,
+        claims: Arc::default(),
+        source: Arc::from("local"),
+    }
+}
+
+fn counted(fixture: &Fixture) -> (Arc<Counting>, Sessions) {
+    let directory = Arc::new(Counting::default());
+    let _ = directory.begun.set(tokio::time::Instant::now());
+    let identity = Identity::of(vec![directory.clone()], &fixture.config(&["k1"]));
+    (directory, fixture.open_with(&["k1"], identity))
+}
+
+async fn signed_in(fixture: &Fixture, sessions: &Sessions, user: &str) -> Arc<Session> {
+    let principal = Principal { user: UserId::new(user).expect("a user"), ..fixture.principal("ann").await };
+    sessions.start(principal).0
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_read_again_once_in_an_interval_each_at_a_time_of_their_own() {
+    let fixture = Fixture::new();
+    let (directory, sessions) = counted(&fixture);
+    for at in 0..600 {
+        let user = format!("user{at}");
+        // Two browsers of one user are one question.
+        signed_in(&fixture, &sessions, &user).await;
+        signed_in(&fixture, &sessions, &user).await;
+    }
+    let stop = CancellationToken::new();
+    let round = tokio::time::timeout(Duration::from_secs(301), sessions.run(stop));
+    assert!(round.await.is_err());
+    let asked = directory.asked.lock().expect("whole").clone();
+    let users: std::collections::HashSet<_> = asked.iter().map(|(user, _)| user).collect();
+    assert_eq!(users.len(), 600, "everybody");
+    assert!(asked.len() < 620, "{} questions", asked.len());
+    let busiest = (0..301).map(|second| asked.iter().filter(|(_, at)| at.as_secs() == second).count()).max();
+    assert!(busiest.is_some_and(|most| most <= 20), "{busiest:?} in one second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_hangs_is_asked_for_a_few_and_then_no_more_and_ends_nothing() {
+    let fixture = Fixture::new();
+    let (directory, sessions) = counted(&fixture);
+    let mut all = Vec::new();
+    for at in 0..100 {
+        all.push(signed_in(&fixture, &sessions, &format!("user{at}")).await);
+    }
+    directory.hangs.store(true, std::sync::atomic::Ordering::SeqCst);
+    let refreshed = tokio::time::timeout(Duration::from_secs(600), sessions.refresh_principals()).await;
+    assert_eq!(refreshed.expect("bounded").unknown, 100);
+    let asked = directory.most_at_once.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((8..16).contains(&asked), "{asked} were asked for, and none came back");
+    assert!(all.iter().all(|session| !session.ended().is_cancelled()));
+}
+
+/// A directory that never answers.
+struct Hung;
+
+#[async_trait]
+impl Directory for Hung {
+    fn name(&self) -> &str {
+        "hung"
+    }
+
+    async fn verify(&self, _: &str, _: &Password) -> Result<Person, SignInError> {
+        std::future::pending().await
+    }
+
+    async fn look_up(&self, _: &UserId) -> Result<Option<Person>, LookUpError> {
+        std::future::pending().await
+    }
+}
+
+/// Ten people who are gone from one directory, beside many of another that hangs.
+async fn gone_beside_a_hung_directory(fixture: &Fixture) -> (Sessions, Vec<Arc<Session>>) {
+    let directories: Vec<Arc<dyn Directory>> = vec![Arc::new(Hung), Arc::<Counting>::default()];
+    let sessions = fixture.open_with(&["k1"], Identity::of(directories, &fixture.config(&["k1"])));
+    for at in 0..600 {
+        let user = UserId::new(&format!("user{at}")).expect("a user");
+        let _ = sessions.start(Principal { user, source: Arc::from("hung"), ..fixture.principal("ann").await });
+    }
+    let mut gone = Vec::new();
+    for at in 0..10 {
+        gone.push(signed_in(fixture, &sessions, &format!("gone{at}")).await);
+    }
+    (sessions, gone)
+}
+
+async fn all_end(sessions: &[Arc<Session>]) {
+    for session in sessions {
+        session.ended().cancelled().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_hangs_does_not_delay_who_is_gone_from_another() {
+    let fixture = Fixture::new();
+    let (sessions, gone) = gone_beside_a_hung_directory(&fixture).await;
+    let interval = tokio::time::timeout(Duration::from_secs(302), all_end(&gone));
+    let stop = CancellationToken::new();
+    let (ended, ()) = tokio::join!(async { (interval.await, stop.cancel()).0 }, sessions.run(stop.clone()));
+    assert!(ended.is_ok(), "within an interval");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_hangs_does_not_delay_another_after_a_reload() {
+    let fixture = Fixture::new();
+    let (sessions, gone) = gone_beside_a_hung_directory(&fixture).await;
+    let at_once = tokio::time::timeout(Duration::from_secs(1), all_end(&gone));
+    let (ended, refreshed) = tokio::join!(at_once, sessions.refresh_principals());
+    assert!(ended.is_ok(), "at once");
+    assert_eq!((refreshed.ended, refreshed.unknown), (10, 600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_gone_loses_their_sessions_within_an_interval_and_the_others_keep_theirs() {
+    let fixture = Fixture::new();
+    let (directory, sessions) = counted(&fixture);
+    let gone = signed_in(&fixture, &sessions, "gone").await;
+    let stays = signed_in(&fixture, &sessions, "stays").await;
+    let run = tokio::time::timeout(Duration::from_secs(310), sessions.run(CancellationToken::new()));
+    let (ended, _) = tokio::join!(tokio::time::timeout(Duration::from_secs(305), gone.ended().cancelled()), run);
+    assert!(ended.is_ok());
+    assert_eq!(gone.end_reason(), Some(EndReason::AccessWithdrawn));
+    assert!(!stays.ended().is_cancelled());
+    assert!(directory.most_at_once.load(std::sync::atomic::Ordering::SeqCst) <= 8);
+}
+
+#[tokio::test]
+async fn what_an_operator_revokes_ends_in_memory_and_out_of_it_and_a_new_sign_in_holds() {
+    let fixture = Fixture::new();
+    let config = fixture.config(&["k1"]);
+    let (_, forgotten) = fixture.sign_in(&fixture.open(&["k1"]), "ann").await;
+    let sessions = fixture.open(&["k1"]);
+    let (session, cookie) = fixture.sign_in(&sessions, "ann").await;
+    let (other, _) = fixture.sign_in(&sessions, "bob").await;
+    let (tenant, user) = ("acme".parse().expect("a tenant"), UserId::new("ann").expect("a user"));
+    assert!(!sessions.bars(&tenant, &user, session.opened()));
+
+    let whom = Whom::User { tenant: None, user: UserId::new("ANN").expect("a user") };
+    revoke(&config, whom, fixture.clock.now()).expect("written");
+    sessions.exchange_ends().await;
+    assert_eq!(session.end_reason(), Some(EndReason::Revoked));
+    assert_eq!(other.end_reason(), None);
+    for cookie in [&cookie, &forgotten] {
+        assert_eq!(request(&sessions, cookie).await.err(), Some("ended"));
+        assert_eq!(request(&fixture.open(&["k1"]), cookie).await.err(), Some("ended"), "after a restart too");
+    }
+    assert!(sessions.bars(&tenant, &user, session.opened()), "bearer tokens from before");
+
+    fixture.clock.advance(Duration::from_secs(1));
+    let (_, cookie) = fixture.sign_in(&sessions, "ann").await;
+    sessions.exchange_ends().await;
+    assert!(request(&sessions, &cookie).await.is_ok());
+    assert!(request(&fixture.open(&["k1"]), &cookie).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_revocation_is_not_lost_to_a_gateway_that_writes_the_file_anew() {
+    let fixture = Fixture::new();
+    let sessions = fixture.open(&["k1"]);
+    let (session, cookie) = fixture.sign_in(&sessions, "ann").await;
+    for _ in 0..1100 {
+        let (short, _) = fixture.sign_in(&sessions, "bob").await;
+        sessions.end(short.id(), EndReason::SignedOut);
+    }
+    fixture.clock.advance(13 * HOUR);
+    revoke(&fixture.config(&["k1"]), Whom::Everybody, session.opened()).expect("written");
+    sessions.exchange_ends().await;
+    let text = std::fs::read_to_string(fixture.folder.path().join("state/sessions/ended")).expect("readable");
+    assert_eq!(text.lines().count(), 1, "written anew: {text}");
+    fixture.clock.set(session.opened());
+    assert_eq!(request(&fixture.open(&["k1"]), &cookie).await.err(), Some("ended"));
 }

@@ -54,6 +54,7 @@ fn terms(setup: &Setup, series: &Arc<TenantSeries>, session: &CancellationToken)
         workspace: None,
         instance: Some(InstanceId::new("run-1").expect("valid")),
         session: None,
+        bearer: None,
         route: Arc::from("/"),
     };
     let endings = vec![Ending { token: session.clone(), closing: Closing::SIGNED_OUT }];

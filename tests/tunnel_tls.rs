@@ -49,7 +49,7 @@ async fn bytes_and_the_end_reach_a_client_over_tls() {
     let tenant = TenantId::new("acme").expect("valid");
     let terms = Terms {
         series: Metrics::new(Registry::new(), 10).tenant(&tenant),
-        tag: TunnelTag { tenant, workspace: None, instance: None, session: None, route: Arc::from("/") },
+        tag: TunnelTag { tenant, workspace: None, instance: None, session: None, bearer: None, route: Arc::from("/") },
         settings: Arc::new(TunnelSettings::default()),
         endings: Vec::new(),
     };

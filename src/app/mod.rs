@@ -42,6 +42,8 @@ pub struct Options {
     pub signals: bool,
     /// Where access-log lines go; `None`: nowhere.
     pub access_log: Option<Box<dyn Write + Send>>,
+    /// Where audit lines go that the configuration has no file for; `None`: nowhere.
+    pub audit: Option<Box<dyn Write + Send>>,
     /// The environment that workspaces may be passed parts of.
     pub environment: BTreeMap<String, String>,
 }
@@ -52,6 +54,14 @@ pub enum StartError {
     /// No control runtime or access-log thread.
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
+    /// The file of the audit log.
+    #[error("cannot use log.audit_file {path}: {error}")]
+    Audit {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
     /// The folder for what outlives restarts.
     #[error("cannot use state_dir {path}: {error}")]
     StateDir {
@@ -75,6 +85,9 @@ pub enum StartError {
     /// The routes.
     #[error(transparent)]
     Routes(#[from] crate::routing::BuildError),
+    /// The gateway's routes and keys.
+    #[error(transparent)]
+    Gateway(#[from] crate::proxy::gateway::LoadError),
     /// A certificate.
     #[error(transparent)]
     Certificate(#[from] edge::CertificateError),
@@ -206,6 +219,7 @@ impl App {
         });
         self.lock.release();
         self.control.shutdown_timeout(LAST_WAIT);
+        self.parts.audit.close(LAST_WAIT);
         tracing::info!("gone");
     }
 }

@@ -1,5 +1,7 @@
 //! Every part of a gateway, made in the order of their dependencies, and put under a new configuration together.
 
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::offers::OfferTable;
@@ -7,10 +9,11 @@ use super::{Options, StartError};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Health;
+use crate::audit::{Audit, Output};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config};
+use crate::config::{self, AuditOutput, Config};
 use crate::edge::{CertificateStore, Drain, Limits as EdgeLimits};
-use crate::identity::Identity;
+use crate::identity::{Identity, Means};
 use crate::metrics::Metrics;
 use crate::portal::{self, PortalState};
 use crate::proxy::access_log::AccessLog;
@@ -25,6 +28,7 @@ use crate::workspace::Workspaces;
 /// Handles on every part.
 pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) audit: Audit,
     pub(super) health: Health,
     pub(super) drain: Drain,
     pub(super) identity: Identity,
@@ -52,8 +56,10 @@ impl Parts {
     ) -> Result<Self, StartError> {
         let clock = SystemClock::shared();
         metrics.config_applied();
-        let identity = Identity::build(config)?;
-        let sessions = Sessions::open_store(config, identity.clone(), clock.clone(), metrics.clone())?;
+        let means = Means { control: control.clone(), metrics: metrics.clone(), clock: clock.clone() };
+        let identity = Identity::build_with(config, means)?;
+        let audit = audit(&config.log, options.audit, &clock, &metrics)?;
+        let sessions = Sessions::open_audited(config, identity.clone(), clock.clone(), metrics.clone(), audit.clone())?;
         let throttle = LoginThrottle::new(&config.identity.throttle, clock.clone());
         let workspaces = workspaces(config, options.environment, &clock, &metrics, control);
         let upstreams = Upstreams::new(UpstreamLimits::from(config), connector(config)?, &metrics);
@@ -67,6 +73,7 @@ impl Parts {
             login_tokens: sessions.login_tokens(),
             workspaces: workspaces.clone(),
             metrics: metrics.clone(),
+            audit: audit.clone(),
             clock: clock.clone(),
             offers: offers.offers(),
             tenants: offers.tenants(),
@@ -77,12 +84,14 @@ impl Parts {
             _ => AccessLog::off(),
         };
         let gateway_parts = gateway::Parts {
+            identity: identity.clone(),
             sessions: sessions.clone(),
             workspaces: workspaces.clone(),
             upstreams: upstreams.clone(),
             tunnels: tunnels.clone(),
             portal,
             access_log,
+            audit: audit.clone(),
             clock,
             metrics: metrics.clone(),
         };
@@ -92,6 +101,7 @@ impl Parts {
             certificates: CertificateStore::load(&config.listen.public.tls)?,
             edge_limits: EdgeLimits::new(&config.http),
             drain,
+            audit,
             health: Health::default(),
             metrics,
             identity,
@@ -113,7 +123,6 @@ impl Parts {
         let identity = self.identity.prepare(config).map_err(|error| error.to_string())?;
         let sessions = self.sessions.prepare(config).map_err(|error| error.to_string())?;
         self.certificates.reload(&config.listen.public.tls).map_err(|error| error.to_string())?;
-        // Its routes have just been compiled for the offers.
         self.gateway.apply(config).map_err(|error| error.to_string())?;
         self.identity.adopt(identity);
         self.sessions.adopt(sessions);
@@ -130,6 +139,24 @@ impl Parts {
 
 fn connector(config: &Config) -> Result<Connector, StartError> {
     Connector::new(config.upstream.ca_file.as_deref()).map_err(StartError::Authorities)
+}
+
+/// The audit log, where the configuration wants it.
+fn audit(
+    log: &config::Log,
+    stream: Option<Box<dyn Write + Send>>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Audit, StartError> {
+    let output = match (&log.audit_file, stream) {
+        (Some(path), _) => Output::File(Path::new(path)),
+        (None, Some(stream)) if log.audit != AuditOutput::Off => Output::Stream(stream),
+        _ => return Ok(Audit::off()),
+    };
+    Audit::to(output, clock.clone(), metrics.audit_lines_lost()).map_err(|error| match &log.audit_file {
+        Some(path) => StartError::Audit { path: path.clone(), error },
+        None => StartError::Threads(error),
+    })
 }
 
 fn workspaces(

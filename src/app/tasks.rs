@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::parts::{Parts, restart_needed};
+use crate::audit::Audit;
 use crate::config::Loaded;
 use crate::edge::DrainPhase;
 use crate::proxy::tunnel::Closing;
@@ -46,6 +47,10 @@ pub(super) fn start(control: &Runtime, parts: &Arc<Parts>, loaded: &Loaded, conf
         let (sessions, stop) = (parts.sessions.clone(), stop.clone());
         async move { sessions.run(stop).await }
     });
+    on.spawn({
+        let (bearers, metrics, stop) = (parts.identity.bearers().clone(), parts.metrics.clone(), stop.clone());
+        async move { bearers.keep_keys(metrics, stop).await }
+    });
     on.spawn(leave(parts.clone()));
     watch_config(on, parts, loaded, config_path, &stop);
     Background { stop, writing }
@@ -56,6 +61,7 @@ async fn sweep(parts: Arc<Parts>, stop: CancellationToken) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         parts.gateway.sweep();
+        parts.audit.sweep();
     }
 }
 
@@ -82,16 +88,18 @@ fn watch_config(on: &Handle, parts: &Arc<Parts>, loaded: &Loaded, path: PathBuf,
         control.spawn(async move { sessions.refresh_principals().await });
         Ok(restart_needed(&started_with, &new.config))
     };
-    let reload = Reload::new(path, loaded, parts.metrics.clone(), parts.health.clone(), apply);
+    let reload =
+        Reload::new(path, loaded, parts.metrics.clone(), parts.health.clone(), apply).audited(parts.audit.clone());
     let (told, hangups) = mpsc::channel(1);
-    on.spawn(forward_hangups(told, stop.clone()));
+    on.spawn(forward_hangups(told, parts.audit.clone(), stop.clone()));
     on.spawn(reload.run(hangups, stop.clone()));
 }
 
-/// SIGHUP asks to look at the configuration now.
-async fn forward_hangups(told: mpsc::Sender<()>, stop: CancellationToken) {
+/// SIGHUP asks to look at the configuration now, and says that the audit log's file was moved away.
+async fn forward_hangups(told: mpsc::Sender<()>, audit: Audit, stop: CancellationToken) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while stop.run_until_cancelled(hangup.recv()).await.flatten().is_some() {
+        audit.reopen();
         // Full means that one waits already.
         let _ = told.try_send(());
     }

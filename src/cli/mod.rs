@@ -4,6 +4,7 @@
 mod certificates;
 mod run;
 mod sample;
+mod session;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,20 @@ enum Command {
         /// The file to write; it must not exist yet.
         file: PathBuf,
     },
+    /// Write a new key for assertions (PKCS#8 in PEM form), readable by its owner only.
+    AssertionKey {
+        /// The file to write; it must not exist yet.
+        file: PathBuf,
+        /// What it signs with.
+        #[arg(long, value_enum, default_value_t = Algorithm::Es256)]
+        algorithm: Algorithm,
+    },
+    /// Work on browser logins.
+    Session {
+        /// What to do.
+        #[command(subcommand)]
+        command: session::SessionCommand,
+    },
     /// Make a certificate authority and a server certificate for development.
     DevCertificates {
         /// Folder for ca.crt, ca.key, tls.crt and tls.key.
@@ -67,6 +82,12 @@ enum Command {
         #[arg(long)]
         port: u16,
     },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Algorithm {
+    Es256,
+    Eddsa,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -94,6 +115,8 @@ fn run_command(command: Command) -> Result<ExitCode, String> {
         Command::Schema { markdown } => schema(markdown),
         Command::HashPassword => hash(),
         Command::SessionKey { file } => session_key(&file),
+        Command::AssertionKey { file, algorithm } => assertion_key(&file, algorithm),
+        Command::Session { command } => session::run(command),
         Command::DevCertificates { folder, names } => dev_certificates(&folder, &names),
         Command::SampleWorkspace { port } => sample_workspace(port),
     }
@@ -140,15 +163,29 @@ fn hash() -> Result<ExitCode, String> {
 }
 
 fn session_key(file: &Path) -> Result<ExitCode, String> {
-    use std::os::unix::fs::OpenOptionsExt;
     let mut key = [0u8; 32];
     aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system gives no random bytes".to_owned())?;
+    write_key(file, &key)
+}
+
+fn assertion_key(file: &Path, algorithm: Algorithm) -> Result<ExitCode, String> {
+    let algorithm = match algorithm {
+        Algorithm::Es256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        Algorithm::Eddsa => &rcgen::PKCS_ED25519,
+    };
+    let key = rcgen::KeyPair::generate_for(algorithm).map_err(|error| format!("cannot make a key: {error}"))?;
+    write_key(file, key.serialize_pem().as_bytes())
+}
+
+/// Writes a file that is not there yet and that only its owner may read.
+fn write_key(file: &Path, key: &[u8]) -> Result<ExitCode, String> {
+    use std::os::unix::fs::OpenOptionsExt;
     let wrote = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(file)
-        .and_then(|mut file| file.write_all(&key));
+        .and_then(|mut file| file.write_all(key));
     wrote.map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     println!("{}", file.display());
     Ok(ExitCode::SUCCESS)

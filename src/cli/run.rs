@@ -1,13 +1,13 @@
 //! `usher run`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::app::{App, Options};
-use crate::config::{self, Log, LogFormat};
+use crate::config::{self, AuditOutput, Log, LogFormat};
 
 /// Checks the configuration, starts the gateway, and serves until it is told to stop.
 ///
@@ -26,8 +26,17 @@ pub(super) fn run(path: &Path, take_over: bool) -> Result<ExitCode, String> {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "configuration");
     }
-    let options =
-        Options { take_over, signals: true, access_log: Some(Box::new(std::io::stdout())), environment: environment() };
+    let audit: Box<dyn Write + Send> = match loaded.config.log.audit {
+        AuditOutput::Stderr => Box::new(std::io::stderr()),
+        AuditOutput::Stdout | AuditOutput::Off => Box::new(std::io::stdout()),
+    };
+    let options = Options {
+        take_over,
+        signals: true,
+        access_log: Some(Box::new(std::io::stdout())),
+        audit: Some(audit),
+        environment: environment(),
+    };
     App::build(path, loaded, options).map_err(|error| error.to_string())?.run();
     Ok(ExitCode::SUCCESS)
 }

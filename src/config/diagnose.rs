@@ -114,8 +114,8 @@ fn format_rule(format: &str, value: &Value) -> String {
 
 fn wrong_type(expected: &TypeKind, found: &Value) -> String {
     let expected = match expected {
-        TypeKind::Single(kind) => type_name(kind.as_str()),
-        TypeKind::Multiple(_) => "another type",
+        TypeKind::Single(kind) => type_name(kind.as_str()).to_owned(),
+        TypeKind::Multiple(kinds) => kinds.iter().map(|kind| type_name(kind.as_str())).collect::<Vec<_>>().join(" or "),
     };
     match found {
         Value::Null => format!("has no value; it must be {expected}, or the key must be left out"),

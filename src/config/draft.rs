@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::source::Source;
-use super::{Http, Identity, Listen, Log, Route, Session, Shutdown, Tenant, Upstream, WorkspaceKind};
+use super::{Assertion, Http, Identity, Listen, Log, Route, Session, Shutdown, Tenant, Upstream, WorkspaceKind};
 
 /// The sections of a configuration that can be understood.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Draft {
     pub(super) upstream: Option<Upstream>,
     pub(super) session: Option<Session>,
     pub(super) identity: Option<Identity>,
+    pub(super) assertion: Option<Assertion>,
     pub(super) tenants: BTreeMap<String, Tenant>,
     pub(super) workspaces: BTreeMap<String, WorkspaceKind>,
     /// The names of all workspace kinds, those among them that cannot be understood.
@@ -47,6 +48,7 @@ impl Draft {
             upstream: section_or_default(&value, "upstream"),
             session: section(&value, "session"),
             identity: section(&value, "identity"),
+            assertion: section_or_default(&value, "assertion"),
             tenants: entries(&value, "tenants"),
             workspaces: entries(&value, "workspaces"),
             kind_names: names(&source.document.value, "workspaces"),

@@ -4,22 +4,26 @@
 //! [`load`] reads the YAML and everything that it names, and reports all problems together. A [`Config`] from it has
 //! passed every check: references resolve, files are readable, routes do not overlap, paths are absolute.
 
+mod assertion;
 mod diagnose;
 mod document;
 mod draft;
 mod fingerprint;
 mod identity;
 mod key_path;
+mod ldap;
 mod limits;
 mod listen;
 mod load;
 mod operations;
 mod paths;
+pub mod pattern;
 mod public_url;
 mod reference;
 mod report;
 mod restart;
 mod routes;
+pub mod rules;
 mod schema;
 mod session;
 mod source;
@@ -27,6 +31,7 @@ pub mod template;
 mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokens;
 mod units;
 pub mod users_file;
 mod validate;
@@ -37,19 +42,23 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use assertion::{Assertion, AssertionKey};
 pub use fingerprint::Fingerprint;
-pub use identity::{Directory, Identity, LoginThrottle, UsersFile};
+pub use identity::{Directory, DirectoryKind, Identity, LoginThrottle, UsersFile};
+pub use ldap::{Ldap, LdapGroups, LdapScope, LdapServer, LdapUsers};
 pub use limits::{Http, Upstream};
 pub use listen::{Admin, Certificate, Listen, ProxyProtocol, Public, Redirect, Tls};
 pub use load::{Loaded, load, load as check};
-pub use operations::{Log, LogFormat, Metrics, Shutdown};
+pub use operations::{AuditOutput, Log, LogFormat, Metrics, Shutdown};
 pub use reference::reference;
 pub use report::{Diagnostic, Report, Severity};
 pub use restart::restart_needed;
 pub use routes::{Allow, Route};
+pub use rules::{ClaimPath, GrantedRole, RoleRule, TenantRule};
 pub use schema::schema;
 pub use session::{Session, SessionKey};
 pub use tenants::{Tenant, Tenants};
+pub use tokens::{KeyPlace, SignatureAlgorithm, TokenClaims, TokenIssuer, TokenKeys};
 pub use units::{ByteSize, Cidr, Span};
 pub use workspaces::{
     ActivityClassifier, Autostop, HttpActivity, ProcessSettings, Profile, Readiness, RuntimeKind, TheiaSettings,
@@ -84,6 +93,9 @@ pub struct Config {
     pub session: Session,
     /// Who may sign in, and how.
     pub identity: Identity,
+    /// Signed statements to workspaces and upstreams of who sent a request.
+    #[serde(default)]
+    pub assertion: Assertion,
     /// The companies, by id, and under `defaults` what holds for all of them. A tenant that is not listed gets the
     /// defaults; with `defaults: { disabled: true }` only listed ones get in.
     #[serde(default)]

@@ -48,7 +48,7 @@ impl Default for Shutdown {
     }
 }
 
-/// What is logged, and how. Everything goes to standard error, the access log to standard output.
+/// What is logged, and how. The log goes to standard error, the access log to standard output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
@@ -58,11 +58,23 @@ pub struct Log {
     pub filter: String,
     /// Write one line of JSON for each request to standard output.
     pub access: bool,
+    /// Where the audit log goes, one line of JSON for each sign-in, refusal, end of a session, administrator's action
+    /// and change of rights (docs/audit.md): `stdout`, `stderr`, or `off`. Each line has `"target":"audit"`.
+    pub audit: AuditOutput,
+    /// Write the audit log to this file instead. It is made with mode 0600, added to, and opened anew at HUP; its
+    /// folder must be there.
+    pub audit_file: Option<String>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Json, filter: "info".to_owned(), access: true }
+        Self {
+            format: LogFormat::Json,
+            filter: "info".to_owned(),
+            access: true,
+            audit: AuditOutput::Stdout,
+            audit_file: None,
+        }
     }
 }
 
@@ -74,4 +86,16 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditOutput {
+    /// Standard output, as the access log.
+    Stdout,
+    /// Standard error, as the log.
+    Stderr,
+    /// Nowhere.
+    Off,
 }

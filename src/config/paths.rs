@@ -34,8 +34,19 @@ pub(super) fn make_absolute(config: &mut Config, folder: &Path) {
     }
     config.listen.handover_socket.iter_mut().for_each(fix);
     config.upstream.ca_file.iter_mut().for_each(fix);
+    config.log.audit_file.iter_mut().for_each(fix);
     config.session.keys.iter_mut().for_each(|key| fix(&mut key.file));
-    config.identity.directories.iter_mut().for_each(|directory| fix(&mut directory.users_file.path));
+    config.assertion.keys.iter_mut().for_each(|key| fix(&mut key.file));
+    let users_files = config.identity.directories.iter_mut().filter_map(|directory| directory.users_file.as_mut());
+    users_files.for_each(|users_file| fix(&mut users_file.path));
+    for keys in config.identity.tokens.iter_mut().map(|issuer| &mut issuer.keys) {
+        let files = [&mut keys.set_file, &mut keys.public_key_file, &mut keys.secret_file, &mut keys.ca_file];
+        files.into_iter().flatten().for_each(fix);
+    }
+    for ldap in config.identity.directories.iter_mut().filter_map(|directory| directory.ldap.as_mut()) {
+        ldap.ca_file.iter_mut().for_each(fix);
+        ldap.bind_password_file.iter_mut().for_each(fix);
+    }
     config.workspaces.values_mut().for_each(|kind| make_kind_absolute(kind, &fix));
 }
 

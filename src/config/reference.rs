@@ -94,6 +94,14 @@ fn type_cell(schema: &Value) -> String {
     if let Some(format) = schema["format"].as_str().and_then(format_named) {
         return format.title.to_owned();
     }
+    if let Some(kinds) = schema["type"].as_array() {
+        let one = |kind: &Value| {
+            let mut alone = schema.clone();
+            alone["type"] = kind.clone();
+            type_cell(&alone)
+        };
+        return kinds.iter().map(one).collect::<Vec<_>>().join(" or ");
+    }
     match schema["type"].as_str() {
         Some("string") => "text".to_owned(),
         Some("boolean") => "true or false".to_owned(),

@@ -29,6 +29,8 @@ pub struct Route {
     /// Who may use it. Each list that is not empty must be met; within a list one match is enough.
     /// Default: everybody who is signed in.
     pub allow: Allow,
+    /// Send `X-Usher-Assertion` with each request: a signed statement of who sent it. Needs `assertion.keys`.
+    pub assertion: bool,
     /// Take the path prefix out before forwarding. Default: true.
     pub strip_prefix: Option<bool>,
 }

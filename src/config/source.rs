@@ -140,6 +140,11 @@ impl Source {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Whether something stands at `path`, whatever it is.
+    pub(super) fn has(&self, path: &KeyPath) -> bool {
+        path.find(&self.document.value).is_some()
+    }
+
     /// The line that the value at `path` starts in.
     pub(super) fn line(&self, path: &KeyPath) -> usize {
         self.document.value_position(path).line

@@ -36,12 +36,15 @@ pub struct Tenant {
 }
 
 impl Tenants {
+    /// The key of what holds for all tenants; no tenant has this id.
+    pub const DEFAULTS: &'static str = "defaults";
+
     /// What holds for `tenant`: its own keys, and those of `defaults` where it has none.
     #[must_use]
     pub fn resolve(&self, tenant: &str) -> Tenant {
         let listed = self.0.get(tenant);
         let own = listed.cloned().unwrap_or_default();
-        let Some(defaults) = self.0.get("defaults") else { return own };
+        let Some(defaults) = self.0.get(Self::DEFAULTS) else { return own };
         Tenant {
             title: own.title,
             disabled: own.disabled.or(if listed.is_some() { None } else { defaults.disabled }),
@@ -54,7 +57,7 @@ impl Tenants {
 
     /// The ids of the listed tenants.
     pub fn listed(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str).filter(|id| *id != "defaults")
+        self.0.keys().map(String::as_str).filter(|id| *id != Self::DEFAULTS)
     }
 }
 

@@ -9,22 +9,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::hash::StoredHash;
+use super::person::{Person, group_set};
 use super::verifier::Verifier;
 use super::{BuildError, Directory, LookUpError, Password, SignInError};
 use crate::config::users_file::{self, UserEntry};
-use crate::model::{GroupName, Principal, Roles, UserId};
+use crate::model::UserId;
 
 /// People from a file, as it was when it was read.
 pub(super) struct UsersFile {
     name: Arc<str>,
     /// By their folded names.
-    people: HashMap<String, Person>,
+    people: HashMap<String, Account>,
     stand_ins: StandIns,
     verifier: Arc<Verifier>,
 }
 
-struct Person {
-    principal: Principal,
+struct Account {
+    person: Person,
     hash: Arc<StoredHash>,
     disabled: bool,
 }
@@ -37,30 +38,28 @@ impl UsersFile {
         let mut people = HashMap::with_capacity(entries.len());
         for entry in entries {
             let user = entry.name.clone();
-            let person = Person::read(entry, &name).map_err(|source| BuildError::Hash {
+            let account = Account::read(entry, &name).map_err(|source| BuildError::Hash {
                 path: path.to_owned(),
                 user: user.clone(),
                 source,
             })?;
-            people.entry(folded(user.as_str())).or_insert(person);
+            people.entry(folded(user.as_str())).or_insert(account);
         }
-        let stand_ins = StandIns::like(people.values().map(|person| &*person.hash));
+        let stand_ins = StandIns::like(people.values().map(|account| &*account.hash));
         Ok(Self { name, people, stand_ins, verifier })
     }
 }
 
-impl Person {
+impl Account {
     fn read(entry: UserEntry, source: &Arc<str>) -> Result<Self, super::HashRefused> {
         let hash = Arc::new(StoredHash::parse(&entry.password)?);
-        let principal = Principal {
-            user: entry.name,
-            tenant: entry.tenant,
+        let person = Person {
+            tenant: Some(entry.tenant),
             display_name: entry.display_name.map(Arc::from),
-            groups: sorted(entry.groups),
-            roles: Roles::default(),
-            source: source.clone(),
+            groups: group_set(entry.groups),
+            ..Person::new(entry.name, source.clone())
         };
-        Ok(Self { principal, hash, disabled: entry.disabled })
+        Ok(Self { person, hash, disabled: entry.disabled })
     }
 }
 
@@ -69,36 +68,30 @@ fn folded(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
-fn sorted(mut groups: Vec<GroupName>) -> Arc<[GroupName]> {
-    groups.sort_unstable();
-    groups.dedup();
-    groups.into()
-}
-
 #[async_trait]
 impl Directory for UsersFile {
     fn name(&self) -> &str {
         &self.name
     }
 
-    async fn verify(&self, user: &str, password: &Password) -> Result<Principal, SignInError> {
+    async fn verify(&self, user: &str, password: &Password) -> Result<Person, SignInError> {
         let user = folded(user);
-        let person = self.people.get(&user);
-        let hash = person.map_or_else(|| self.stand_ins.of(&user), |person| person.hash.clone());
+        let account = self.people.get(&user);
+        let hash = account.map_or_else(|| self.stand_ins.of(&user), |account| account.hash.clone());
         let matches = self.verifier.check(hash, password).await?;
-        match person {
-            Some(person) if matches && person.disabled => Err(SignInError::Disabled),
-            Some(person) if matches => Ok(person.principal.clone()),
+        match account {
+            Some(account) if matches && account.disabled => Err(SignInError::Disabled),
+            Some(account) if matches => Ok(account.person.clone()),
             _ => Err(SignInError::WrongCredentials),
         }
     }
 
-    async fn look_up(&self, user: &UserId) -> Result<Option<Principal>, LookUpError> {
+    async fn look_up(&self, user: &UserId) -> Result<Option<Person>, LookUpError> {
         Ok(self
             .people
             .get(&folded(user.as_str()))
-            .filter(|person| !person.disabled)
-            .map(|person| person.principal.clone()))
+            .filter(|account| !account.disabled)
+            .map(|account| account.person.clone()))
     }
 }
 

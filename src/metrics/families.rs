@@ -32,12 +32,18 @@ pub struct Metrics {
     cold_start: HistogramVec,
     stops: IntCounterVec,
     kept: IntCounterVec,
+    tokens: IntCounterVec,
+    key_refreshes: IntCounterVec,
     logins: IntCounterVec,
+    directory_requests: IntCounterVec,
+    directory_request_seconds: HistogramVec,
+    directory_servers: IntGaugeVec,
     sessions: IntGauge,
     config_generation: IntGauge,
     config_valid: IntGauge,
     config_reloads: IntCounterVec,
     draining: IntGauge,
+    audit_lines_lost: IntCounter,
 }
 
 /// Registers a collector. Names are constants of this file, so that a clash is a fault of the build.
@@ -117,7 +123,33 @@ impl Metrics {
                 "Idle stops that were due and not made, by what kept the workspace.",
                 &["kind", "by"],
             ),
+            tokens: counters(r, "usher_tokens_total", "Bearer tokens by issuer and result.", &["issuer", "result"]),
+            key_refreshes: counters(
+                r,
+                "usher_key_refreshes_total",
+                "Fetches of issuers' keys by issuer and result.",
+                &["issuer", "result"],
+            ),
             logins: counters(r, "usher_logins_total", "Sign-ins by directory and result.", &["directory", "result"]),
+            directory_requests: counters(
+                r,
+                "usher_directory_requests_total",
+                "What was asked of LDAP directories, by directory, operation and result.",
+                &["directory", "operation", "result"],
+            ),
+            directory_request_seconds: histograms(
+                r,
+                "usher_directory_request_seconds",
+                "How long LDAP directories take to answer, or not to, by directory.",
+                "directory",
+                &REQUEST_BUCKETS,
+            ),
+            directory_servers: gauges(
+                r,
+                "usher_directory_server_up",
+                "1 if an LDAP server answered when it was last asked, 0 if not.",
+                &["directory", "url"],
+            ),
             sessions: gauge(r, "usher_sessions", "Browser sessions held in memory."),
             config_generation: gauge(r, "usher_config_generation", "How often a configuration was applied."),
             config_valid: gauge(
@@ -127,6 +159,13 @@ impl Metrics {
             ),
             config_reloads: counters(r, "usher_config_reloads_total", "Configuration reloads by result.", &["result"]),
             draining: gauge(r, "usher_draining", "1 from TERM on."),
+            audit_lines_lost: register(
+                r,
+                IntCounter::new(
+                    "usher_audit_lines_lost_total",
+                    "Lines of the audit log that could not be written, or found no room to wait in.",
+                ),
+            ),
             registry,
         })
     }
@@ -233,6 +272,39 @@ impl Metrics {
         self.logins.with_label_values(&[directory, result]).inc();
     }
 
+    /// Counts a bearer token. The issuer is empty if it is none of ours.
+    pub fn token(&self, issuer: &str, result: &'static str) {
+        self.tokens.with_label_values(&[issuer, result]).inc();
+    }
+
+    /// Counts a fetch of an issuer's keys.
+    pub fn key_refresh(&self, issuer: &str, result: &'static str) {
+        self.key_refreshes.with_label_values(&[issuer, result]).inc();
+    }
+
+    /// Counts what was asked of a directory, and how long that took.
+    pub fn directory_request(
+        &self,
+        directory: &str,
+        operation: &'static str,
+        result: &'static str,
+        took: std::time::Duration,
+    ) {
+        self.directory_requests.with_label_values(&[directory, operation, result]).inc();
+        self.directory_request_seconds.with_label_values(&[directory]).observe(took.as_secs_f64());
+    }
+
+    /// Records whether a server of a directory answers.
+    pub fn directory_server(&self, directory: &str, url: &str, up: bool) {
+        self.directory_servers.with_label_values(&[directory, url]).set(i64::from(up));
+    }
+
+    /// Forgets a server that is not asked any more.
+    pub fn directory_server_gone(&self, directory: &str, url: &str) {
+        // It is an error only if there is no such series, which is as well.
+        let _ = self.directory_servers.remove_label_values(&[directory, url]);
+    }
+
     /// Browser sessions in memory.
     #[must_use]
     pub const fn sessions(&self) -> &IntGauge {
@@ -250,6 +322,12 @@ impl Metrics {
     pub fn config_refused(&self) {
         self.config_valid.set(0);
         self.config_reloads.with_label_values(&["refused"]).inc();
+    }
+
+    /// The counter of lines that the audit log has lost; keep the handle.
+    #[must_use]
+    pub fn audit_lines_lost(&self) -> IntCounter {
+        self.audit_lines_lost.clone()
     }
 
     /// Records that the gateway is leaving.

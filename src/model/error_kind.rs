@@ -22,6 +22,8 @@ pub enum ErrorKind {
     SignInNeeded,
     /// Somebody is signed in, and the route is not for them.
     Forbidden,
+    /// They have to prove again who they are first.
+    ProofNeeded,
     /// The page that sent the request is not of this site.
     ForeignOrigin,
     /// The address names somebody else's workspace.
@@ -63,6 +65,7 @@ impl ErrorKind {
             Self::NotFound => "not-found",
             Self::SignInNeeded => "sign-in-needed",
             Self::Forbidden => "forbidden",
+            Self::ProofNeeded => "proof-needed",
             Self::ForeignOrigin => "foreign-origin",
             Self::NotYours => "not-yours",
             Self::TenantRefused => "tenant-refused",

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::state::{Portal, WorkspaceOffer};
 use super::visit::{SignedIn, Visit};
 use super::{problem, start_page};
+use crate::audit::{Action, By, Event};
 use crate::model::{ErrorKind, Principal, ProfileName, StopReason, Timestamp};
 use crate::workspace::{HoldRefused, StartRefused};
 
@@ -77,9 +78,13 @@ pub(super) fn hold(
     principal: &Principal,
     offer: &WorkspaceOffer,
     seconds: u64,
+    event: Event,
 ) -> Result<Option<Timestamp>, ActionRefused> {
     let until = (seconds > 0).then(|| portal.state.clock.now() + Duration::from_secs(seconds));
-    portal.state.workspaces.hold(&principal.workspace(&offer.kind), until).map_err(ActionRefused::Hold)
+    let held = portal.state.workspaces.hold(&principal.workspace(&offer.kind), until).map_err(ActionRefused::Hold)?;
+    let until = held.map_or_else(|| "ended".to_owned(), |until| format!("until {until}"));
+    portal.state.audit.record_limited(event.principal(principal).detail(&format!("{} {until}", offer.kind)));
+    Ok(held)
 }
 
 /// `POST /.usher/workspaces/{kind}/start`.
@@ -115,7 +120,8 @@ pub(super) async fn hold_form(
     form: Result<Form<ActionForm>, FormRejection>,
 ) -> Response {
     act(&portal, &signed_in, &kind, form, |offer, form| {
-        hold(&portal, &signed_in.principal, offer, form.seconds.unwrap_or(0)).map(|_| ())
+        let event = signed_in.visit.event(Action::WorkspaceHold, By::Session);
+        hold(&portal, &signed_in.principal, offer, form.seconds.unwrap_or(0), event).map(|_| ())
     })
 }
 

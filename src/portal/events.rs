@@ -18,7 +18,7 @@ use super::card::Card;
 use super::problem::{self, Said};
 use super::start_page::{self, Context};
 use super::state::{Portal, WorkspaceOffer};
-use super::visit::ApiCaller;
+use super::visit::PageCaller;
 use super::words::{Html, Words};
 use crate::model::{ErrorKind, KindName};
 use crate::workspace::View;
@@ -47,16 +47,16 @@ pub(super) struct StartQuery {
 /// One workspace that a stream tells of.
 struct Watched {
     portal: Portal,
-    caller: Arc<ApiCaller>,
+    caller: Arc<PageCaller>,
     kind: KindName,
     /// What was told last, and whether a start had been asked for then.
     told: Option<(Arc<View>, bool)>,
 }
 
 /// `GET /.usher/events`: the cards of the home page.
-pub(super) async fn home(State(portal): State<Portal>, caller: ApiCaller) -> Response {
+pub(super) async fn home(State(portal): State<Portal>, caller: PageCaller) -> Response {
     let caller = Arc::new(caller);
-    let offers = portal.workspaces_of(&caller.principal);
+    let offers = portal.workspaces_of(&caller.caller.principal);
     let each = offers.into_iter().map(|offer| {
         let caller = caller.clone();
         watch(&portal, &caller, offer.kind).map(move |Told { words, offer, view, .. }| {
@@ -71,16 +71,16 @@ pub(super) async fn home(State(portal): State<Portal>, caller: ApiCaller) -> Res
 /// `GET /.usher/events/{kind}`: the start page.
 pub(super) async fn start(
     State(portal): State<Portal>,
-    caller: ApiCaller,
+    caller: PageCaller,
     Path(kind): Path<String>,
     Query(query): Query<StartQuery>,
 ) -> Response {
-    let Some(offer) = portal.workspace_of(&caller.principal, &kind) else {
-        let said = Said::of(ErrorKind::NotFound, caller.language.texts());
-        return problem::json(StatusCode::NOT_FOUND, ErrorKind::NotFound, &said, &caller.request_id);
+    let Some(offer) = portal.workspace_of(&caller.caller.principal, &kind) else {
+        let said = Said::of(ErrorKind::NotFound, caller.caller.language.texts());
+        return problem::json(StatusCode::NOT_FOUND, ErrorKind::NotFound, &said, &caller.caller.request_id);
     };
     let caller = Arc::new(caller);
-    let contact = (portal.state.tenants)(&caller.principal.tenant).contact;
+    let contact = (portal.state.tenants)(&caller.caller.principal.tenant).contact;
     let reader = caller.clone();
     let updates = watch(&portal, &caller, offer.kind).map(move |Told { words, offer, view, asked }| {
         let target = start_page::own_target(query.target.as_deref(), &offer);
@@ -90,7 +90,7 @@ pub(super) async fn start(
             title: &offer.title,
             target: &target,
             token: &token,
-            request_id: &reader.request_id,
+            request_id: &reader.caller.request_id,
             contact: contact.as_deref(),
         };
         update(&offer, &view, &start_page::inside(&context, &view, asked))
@@ -114,12 +114,12 @@ struct Told {
 }
 
 /// The workspace now and after each change, for as long as its user may use it.
-fn watch(portal: &Portal, caller: &Arc<ApiCaller>, kind: KindName) -> impl Stream<Item = Told> + Send + use<> {
+fn watch(portal: &Portal, caller: &Arc<PageCaller>, kind: KindName) -> impl Stream<Item = Told> + Send + use<> {
     let watched = Watched { portal: portal.clone(), caller: caller.clone(), kind, told: None };
     stream::unfold(watched, |mut watched| async move {
         let (view, asked) = watched.next().await;
         let offer = watched.portal.workspace_of(&watched.caller.session.principal(), watched.kind.as_str())?;
-        let words = Words { language: watched.caller.language, now: watched.portal.state.clock.now() };
+        let words = Words { language: watched.caller.caller.language, now: watched.portal.state.clock.now() };
         Some((Told { words, offer, view, asked }, watched))
     })
 }
@@ -128,7 +128,7 @@ impl Watched {
     /// Waits until it differs from what was told last. Subscribes before it looks, so that no change is missed.
     async fn next(&mut self) -> (Arc<View>, bool) {
         let workspaces = &self.portal.state.workspaces;
-        let id = self.caller.principal.workspace(&self.kind);
+        let id = self.caller.caller.principal.workspace(&self.kind);
         loop {
             let tracked = workspaces.tracked(&id);
             let changes = tracked.as_ref().map(|tracked| tracked.subscribe());
@@ -151,12 +151,12 @@ impl Watched {
 /// The stream as an answer: bounded for each session, and over when the session or the gateway's service is.
 fn answer(
     portal: &Portal,
-    caller: &ApiCaller,
+    caller: &PageCaller,
     updates: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
 ) -> Response {
     let Some(guard) = portal.streams.open(*caller.session.id()) else {
-        let said = Said::of(ErrorKind::TooMany, caller.language.texts());
-        return problem::json(StatusCode::TOO_MANY_REQUESTS, ErrorKind::TooMany, &said, &caller.request_id);
+        let said = Said::of(ErrorKind::TooMany, caller.caller.language.texts());
+        return problem::json(StatusCode::TOO_MANY_REQUESTS, ErrorKind::TooMany, &said, &caller.caller.request_id);
     };
     let over = caller.session.ended().clone().cancelled_owned();
     let leaving = portal.state.leaving.clone().cancelled_owned();

@@ -17,6 +17,8 @@ use super::shell::{self, Shell};
 use super::state::Portal;
 use super::texts::{Texts, fill};
 use super::visit::{SignedIn, Visit, login_address};
+use super::{sign_in_audit, sign_in_refused};
+use crate::audit::{Action, By, Event};
 use crate::identity::{Password, SignInError, sign_in_labels};
 use crate::model::{ErrorKind, Principal};
 use crate::routing::ENTER;
@@ -70,7 +72,7 @@ struct Shown<'a> {
 }
 
 /// Why a sign-in form was refused.
-enum Refused {
+pub(super) enum Refused {
     /// Its token does not belong to the cookie, or is too old.
     Token,
     /// Too many failed before.
@@ -93,6 +95,7 @@ pub(super) async fn show(
     let t = visit.language.texts();
     let note = match query.note.as_deref() {
         Some("signed-out") => Some(t.login_signed_out),
+        Some("signed-out-everywhere") => Some(t.login_signed_out_everywhere),
         Some("session-over") => Some(t.login_session_over),
         _ => None,
     };
@@ -113,9 +116,20 @@ pub(super) async fn submit(
     let user = form.user.trim().to_owned();
     // Taken first: what changes while the password is checked is caught up with.
     let generation = portal.state.identity.generation();
-    match sign_in(&portal, &visit, &headers, &user, form).await {
-        Ok(principal) => signed_in(&portal, &visit, principal, generation, &back).await,
+    let attempt = portal.state.audit.attempt(&user);
+    let outcome = sign_in(&portal, &visit, &headers, &user, form).await;
+    let event = sign_in_audit::event(&visit, By::Password, attempt.as_ref());
+    match outcome {
+        Ok(principal) => {
+            portal.state.audit.learn(attempt.as_ref(), &principal);
+            signed_in(&portal, &visit, principal, generation, &back, event).await
+        }
+        Err(Refused::SignIn(error)) if sign_in_refused::is_about_access(&error) => {
+            sign_in_audit::refused(&portal, event, Some(&user), &error);
+            sign_in_refused::page(&portal, &visit, &user, &error, &login_address(&back))
+        }
         Err(refused) => {
+            record(&portal, event, &user, &refused);
             let shown = Shown { back: &back, user: &user, refused: Some(refused), note: None };
             form_page(&portal, &visit, &headers, &shown)
         }
@@ -125,15 +139,38 @@ pub(super) async fn submit(
 /// `POST /.usher/logout`.
 pub(super) async fn sign_out(
     State(portal): State<Portal>,
-    SignedIn { visit, session, .. }: SignedIn,
+    SignedIn { visit, session, principal }: SignedIn,
     form: Result<Form<TokenForm>, FormRejection>,
 ) -> Response {
     if !form.is_ok_and(|Form(form)| session.verify_form_token(&form.token)) {
         return problem::form_token_page(&portal, &visit);
     }
     portal.state.sessions.end(session.id(), EndReason::SignedOut);
+    portal.state.audit.record(visit.event(Action::SignOut, By::Session).principal(&principal).session(session.id()));
     let cookie = AppendHeaders([(SET_COOKIE, portal.state.sessions.clear_cookie())]);
     (cookie, Redirect::to("/.usher/login?note=signed-out")).into_response()
+}
+
+/// `POST /.usher/logout/everywhere`: ends every session of the user, those that are not in memory too.
+pub(super) async fn sign_out_everywhere(
+    State(portal): State<Portal>,
+    SignedIn { visit, session, principal }: SignedIn,
+    form: Result<Form<TokenForm>, FormRejection>,
+) -> Response {
+    if !form.is_ok_and(|Form(form)| session.verify_form_token(&form.token)) {
+        return problem::form_token_page(&portal, &visit);
+    }
+    let event = visit.event(Action::SignOutEverywhere, By::Session).session(session.id());
+    end_everywhere(&portal, &principal, event);
+    let cookie = AppendHeaders([(SET_COOKIE, portal.state.sessions.clear_cookie())]);
+    (cookie, Redirect::to("/.usher/login?note=signed-out-everywhere")).into_response()
+}
+
+/// Ends every session of a user; returns how many were in memory.
+pub(super) fn end_everywhere(portal: &Portal, principal: &Principal, event: Event) -> usize {
+    let ended = portal.state.sessions.end_user(&principal.tenant, &principal.user, EndReason::SignedOutEverywhere);
+    portal.state.audit.record(event.principal(principal).count(ended as u64));
+    ended
 }
 
 /// A form that carries nothing but its token.
@@ -155,21 +192,33 @@ async fn sign_in(
     if !state.login_tokens.verify(&form.token, &cookie, state.clock.now()) {
         return Err(Refused::Token);
     }
+    check_password(portal, visit, user, form.password).await
+}
+
+/// Who a user name and a password stand for, with the brake on guessing.
+pub(super) async fn check_password(
+    portal: &Portal,
+    visit: &Visit,
+    user: &str,
+    password: String,
+) -> Result<Principal, Refused> {
+    let state = &portal.state;
     let address = visit.caller.address;
     if let Err(wait) = state.throttle.check(user, address) {
         state.metrics.login("", "throttled");
         tracing::warn!(%address, request = %visit.caller.request_id, "sign-in throttled");
         return Err(Refused::Throttled(wait));
     }
-    let outcome = match Password::new(form.password) {
+    let outcome = match Password::new(password) {
         Ok(password) if user.len() <= LONGEST_USER => state.identity.sign_in(user, &password).await,
-        _ => Err(SignInError::WrongCredentials),
+        _ => Err(SignInError::WrongCredentials.into()),
     };
     match &outcome {
         Ok(_) => state.throttle.succeeded(user, address),
-        Err(error) if error.is_failed_guess() => state.throttle.failed(user, address),
+        Err(refused) if refused.guessed => state.throttle.failed(user, address),
         Err(_) => state.throttle.released(user, address),
     }
+    let outcome = outcome.map_err(|refused| refused.error);
     let (directory, result) = sign_in_labels(&outcome);
     state.metrics.login(directory, result);
     if let Err(error) = &outcome {
@@ -178,17 +227,35 @@ async fn sign_in(
     outcome.map_err(Refused::SignIn)
 }
 
-async fn signed_in(portal: &Portal, visit: &Visit, principal: Principal, generation: u64, back: &str) -> Response {
+async fn signed_in(
+    portal: &Portal,
+    visit: &Visit,
+    principal: Principal,
+    generation: u64,
+    back: &str,
+    event: Event,
+) -> Response {
     let sessions = &portal.state.sessions;
     if let Some(earlier) = visit.session() {
         sessions.end(earlier.id(), EndReason::Superseded);
     }
     tracing::info!(tenant = %principal.tenant, user = %principal.user, request = %visit.caller.request_id, "signed in");
+    let event = event.principal(&principal);
     let (session, cookie) = sessions.start(principal);
+    portal.state.audit.record(event.session(session.id()));
     sessions.catch_up(&session, generation).await;
     let onward =
         if leads_to_other_host(back) { onward::page(portal, visit, back) } else { Redirect::to(back).into_response() };
     (AppendHeaders([(SET_COOKIE, cookie)]), onward).into_response()
+}
+
+/// Tells the audit log why nobody is signed in.
+fn record(portal: &Portal, event: Event, user: &str, refused: &Refused) {
+    match refused {
+        Refused::Token => portal.state.audit.record_limited(event.refused("form-token")),
+        Refused::Throttled(_) => portal.state.audit.record_limited(event.refused("throttled")),
+        Refused::SignIn(error) => sign_in_audit::refused(portal, event, Some(user), error),
+    }
 }
 
 /// Whether an address of ours redirects to the host of another route.
@@ -218,24 +285,21 @@ fn form_page(portal: &Portal, visit: &Visit, headers: &HeaderMap, shown: &Shown<
 }
 
 /// Status, sentence and `Retry-After` of a refusal.
-fn explain(portal: &Portal, visit: &Visit, refused: &Refused) -> (StatusCode, Option<String>, Option<u32>) {
+pub(super) fn explain(portal: &Portal, visit: &Visit, reason: &Refused) -> (StatusCode, Option<String>, Option<u32>) {
     let words = visit.words(portal);
-    let t: &Texts = words.texts();
-    let (status, said) = match refused {
+    let t: &'static Texts = words.texts();
+    let (status, said) = match reason {
         Refused::Token => (StatusCode::FORBIDDEN, t.login_expired),
         Refused::Throttled(wait) => {
             let span = words.span(std::time::Duration::from_secs(wait.seconds().into()));
             let said = fill(t.login_throttled, &[("span", &span)]);
             return (StatusCode::TOO_MANY_REQUESTS, Some(said), Some(wait.seconds()));
         }
-        Refused::SignIn(SignInError::Busy) => {
-            return (StatusCode::SERVICE_UNAVAILABLE, Some(t.login_busy.to_owned()), Some(BUSY_RETRY_AFTER));
+        Refused::SignIn(error) => {
+            let (status, said) = sign_in_refused::said(error, t);
+            let retry_after = (*error == SignInError::Busy).then_some(BUSY_RETRY_AFTER);
+            return (status, Some(said.to_owned()), retry_after);
         }
-        Refused::SignIn(SignInError::WrongCredentials) => (StatusCode::UNAUTHORIZED, t.login_wrong),
-        Refused::SignIn(SignInError::Disabled) => (StatusCode::FORBIDDEN, t.login_disabled),
-        Refused::SignIn(SignInError::TenantRefused { .. }) => (StatusCode::FORBIDDEN, t.login_tenant_refused),
-        Refused::SignIn(SignInError::Unreachable { .. }) => (StatusCode::SERVICE_UNAVAILABLE, t.login_unreachable),
-        Refused::SignIn(SignInError::Misconfigured { .. }) => (StatusCode::SERVICE_UNAVAILABLE, t.login_misconfigured),
     };
     (status, Some(said.to_owned()), None)
 }

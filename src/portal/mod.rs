@@ -18,7 +18,10 @@ mod login;
 mod onward;
 mod problem;
 mod protect;
+mod prove;
 mod shell;
+mod sign_in_audit;
+mod sign_in_refused;
 mod start_page;
 mod state;
 mod streams;
@@ -53,6 +56,8 @@ pub fn router(state: PortalState) -> Router {
         .route("/.usher/page", any(in_place))
         .route("/.usher/login", get(login::show).post(login::submit))
         .route("/.usher/logout", post(login::sign_out))
+        .route("/.usher/logout/everywhere", post(login::sign_out_everywhere))
+        .route("/.usher/prove", get(prove::show).post(prove::submit))
         .route("/.usher/language", get(switch::switch))
         .route("/.usher/start/{kind}", get(start_page::show))
         .route("/.usher/workspaces/{kind}/start", post(actions::start_form))

@@ -61,6 +61,7 @@ impl Said {
             ErrorKind::NotFound => (t.problem_not_found, t.problem_not_found_more),
             ErrorKind::SignInNeeded => (t.problem_sign_in_needed, t.problem_sign_in_needed_more),
             ErrorKind::Forbidden => (t.problem_forbidden, t.problem_forbidden_more),
+            ErrorKind::ProofNeeded => (t.problem_proof_needed, t.problem_proof_needed_more),
             ErrorKind::ForeignOrigin => (t.problem_foreign_origin, t.problem_foreign_origin_more),
             ErrorKind::NotYours => (t.problem_not_yours, t.problem_not_yours_more),
             ErrorKind::TenantRefused => (t.problem_tenant_refused, t.problem_tenant_refused_more),

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assets::Assets;
 use super::streams::Streams;
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub struct PortalState {
     pub workspaces: Workspaces,
     /// Counts sign-ins and problems.
     pub metrics: Arc<Metrics>,
+    /// Records who signs in and what administrators do.
+    pub audit: Audit,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// What each principal may open.

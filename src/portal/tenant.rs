@@ -7,12 +7,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::problem;
 use super::shell::{self, Shell, may_administer};
 use super::state::Portal;
 use super::texts::fill;
 use super::visit::SignedIn;
 use super::words::{Html, Words};
+use super::{problem, prove};
+use crate::audit::{Action, By, Event};
 use crate::model::{ErrorKind, Phase, PhaseName, Principal, StopReason, TenantId, Timestamp};
 use crate::workspace::View;
 
@@ -70,18 +71,24 @@ pub(super) async fn show(State(portal): State<Portal>, SignedIn { visit, session
 /// `POST /.usher/tenant/stop`.
 pub(super) async fn stop_form(
     State(portal): State<Portal>,
-    SignedIn { visit, session, principal }: SignedIn,
+    signed_in: SignedIn,
     form: Result<Form<StopForm>, FormRejection>,
 ) -> Response {
-    let refuse = |status, kind| problem::plain_page(&portal, &visit, status, kind);
+    let SignedIn { visit, session, principal } = &signed_in;
+    let refuse = |status, kind| problem::plain_page(&portal, visit, status, kind);
     let Ok(Form(form)) = form else { return refuse(StatusCode::BAD_REQUEST, ErrorKind::BadRequest) };
     if !session.verify_form_token(&form.token) {
-        return problem::form_token_page(&portal, &visit);
+        return problem::form_token_page(&portal, visit);
     }
-    if !may_administer(&principal) {
+    let event = visit.event(Action::WorkspaceStop, By::Session);
+    if !may_administer(principal) {
+        record_forbidden(&portal, principal, event);
         return refuse(StatusCode::FORBIDDEN, ErrorKind::Forbidden);
     }
-    match stop(&portal, &principal, &form.user, &form.kind) {
+    if let Some(first) = prove::needed(&portal, &signed_in, "/.usher/tenant") {
+        return first;
+    }
+    match stop(&portal, principal, &form.user, &form.kind, event) {
         Some(_) => Redirect::to("/.usher/tenant").into_response(),
         None => refuse(StatusCode::NOT_FOUND, ErrorKind::NotFound),
     }
@@ -93,12 +100,29 @@ pub(super) fn of_tenant(portal: &Portal, tenant: &TenantId) -> impl Iterator<Ite
 }
 
 /// Stops a workspace of the administrator's own tenant; `None` if there is no such one.
-pub(super) fn stop(portal: &Portal, administrator: &Principal, user: &str, kind: &str) -> Option<std::sync::Arc<View>> {
+pub(super) fn stop(
+    portal: &Portal,
+    administrator: &Principal,
+    user: &str,
+    kind: &str,
+    event: Event,
+) -> Option<std::sync::Arc<View>> {
+    let event = event.tenant(&administrator.tenant).actor(&administrator.user);
     let view = of_tenant(portal, &administrator.tenant)
-        .find(|view| view.id.user.as_str() == user && view.id.kind.as_str() == kind)?;
+        .find(|view| view.id.user.as_str() == user && view.id.kind.as_str() == kind);
+    let Some(view) = view else {
+        portal.state.audit.record_limited(event.refused("not-found"));
+        return None;
+    };
+    portal.state.audit.record(event.user(&view.id.user).detail(view.id.kind.as_str()));
     tracing::info!(workspace = %view.id, by = %administrator.user, "stopped by an administrator");
     portal.state.workspaces.stop(&view.id, StopReason::Administrator { by: administrator.greeting().to_owned() });
     Some(view)
+}
+
+/// Somebody asked for what only administrators may do.
+pub(super) fn record_forbidden(portal: &Portal, principal: &Principal, event: Event) {
+    portal.state.audit.record_limited(event.tenant(&principal.tenant).actor(&principal.user).refused("forbidden"));
 }
 
 fn row(words: Words, view: &View) -> Row {

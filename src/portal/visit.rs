@@ -4,6 +4,7 @@
 //! navigations only, as Fetch Metadata tells; a client that sends no such headers is no browser that runs scripts
 //! of a workspace (all current browsers send them over HTTPS). The API wants the token that only pages hold.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -16,6 +17,8 @@ use super::language::Language;
 use super::problem::{self, Said};
 use super::state::Portal;
 use super::words::Words;
+use crate::audit::{Action, By, Event};
+use crate::identity::tokens::Bearer;
 use crate::model::{Asked, ErrorKind, Principal};
 use crate::session::{Caller, Session, return_to};
 
@@ -40,18 +43,50 @@ pub(super) struct SignedIn {
     pub(super) principal: Arc<Principal>,
 }
 
-/// A call of the API by somebody who is signed in and has the token of their pages.
+/// A call of the API by somebody who is signed in and has the token of their pages, or who brings a bearer token.
 pub(super) struct ApiCaller {
     pub(super) language: Language,
-    pub(super) session: Arc<Session>,
+    pub(super) proof: Proof,
     pub(super) principal: Arc<Principal>,
     pub(super) request_id: String,
+    address: IpAddr,
+}
+
+impl ApiCaller {
+    /// What the audit log is told of something that this caller does.
+    pub(super) fn event(&self, action: Action) -> Event {
+        let event = Event::new(action).address(self.address).request_id(&self.request_id);
+        match &self.proof {
+            Proof::Session(session) => event.by(By::Session).session(session.id()),
+            Proof::Bearer(_) => event.by(By::Token),
+        }
+    }
+}
+
+/// What shows who calls the API.
+pub(super) enum Proof {
+    /// A login.
+    Session(Arc<Session>),
+    /// A token that the caller sent on purpose, as no page of another site can.
+    Bearer(Arc<Bearer>),
+}
+
+/// A call of the API by a page of ours.
+pub(super) struct PageCaller {
+    pub(super) caller: ApiCaller,
+    pub(super) session: Arc<Session>,
 }
 
 impl Visit {
     /// The session, unless it has ended.
     pub(super) fn session(&self) -> Option<&Arc<Session>> {
         self.caller.session.as_ref().filter(|session| !session.ended().is_cancelled())
+    }
+
+    /// What the audit log is told of something that this visitor does, by what they are known by.
+    pub(super) fn event(&self, action: Action, by: By) -> Event {
+        let event = Event::new(action).by(by).address(self.caller.address).request_id(&self.caller.request_id);
+        self.session().into_iter().fold(event, |event, session| event.session(session.id()))
     }
 
     /// How this visitor is spoken to now.
@@ -105,6 +140,11 @@ impl FromRequestParts<Portal> for ApiCaller {
             let said = Said::of(kind, language.texts());
             problem::json(status, kind, &said, &caller.request_id)
         };
+        if let Some(bearer) = caller.bearer.clone().filter(|bearer| !bearer.ended().is_cancelled()) {
+            let (principal, request_id) = (bearer.principal().clone(), caller.request_id.clone());
+            let address = caller.address;
+            return Ok(Self { language, principal, proof: Proof::Bearer(bearer), request_id, address });
+        }
         let Some(session) = caller.session.as_ref().filter(|session| !session.ended().is_cancelled()) else {
             return Err(refuse(StatusCode::UNAUTHORIZED, ErrorKind::SignInNeeded));
         };
@@ -117,7 +157,23 @@ impl FromRequestParts<Portal> for ApiCaller {
             return Err(problem::json(StatusCode::FORBIDDEN, ErrorKind::Forbidden, &said, &caller.request_id));
         }
         let (session, request_id) = (session.clone(), caller.request_id.clone());
-        Ok(Self { language, principal: session.principal(), session, request_id })
+        let (principal, address) = (session.principal(), caller.address);
+        Ok(Self { language, principal, proof: Proof::Session(session), request_id, address })
+    }
+}
+
+impl FromRequestParts<Portal> for PageCaller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, Response> {
+        let caller = ApiCaller::from_request_parts(parts, portal).await?;
+        match &caller.proof {
+            Proof::Session(session) => Ok(Self { session: session.clone(), caller }),
+            Proof::Bearer(_) => {
+                let said = Said::of(ErrorKind::Forbidden, caller.language.texts());
+                Err(problem::json(StatusCode::FORBIDDEN, ErrorKind::Forbidden, &said, &caller.request_id))
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::access_log::Record;
+use super::answers::{AnswerTag, Answers, Registration};
 use super::upstream::Lease;
 use crate::clock::Clock;
 use crate::edge::{RequestBody, RequestBodyError};
@@ -202,15 +203,35 @@ pub struct AnswerBody {
     source: Source,
     record: Option<Box<Record>>,
     ending: Option<Ending>,
+    /// How many pieces were passed on.
+    pieces: u32,
 }
+
+/// A long answer is one with more pieces than this, even if its upstream never lets it wait.
+const LONG: u32 = 64;
 
 /// What cuts an answer off before its end.
 #[derive(Debug)]
 enum Ending {
-    /// Cancelled when the login that it was given to ends. Nobody waits for it yet.
-    Token(CancellationToken),
-    /// The answer has had to wait for its upstream once, so its end is waited for too.
-    Awaited(Pin<Box<WaitForCancellationFutureOwned>>),
+    /// By what it was given. Nobody waits for its end yet.
+    Right {
+        /// Cancelled when the login ends.
+        login: CancellationToken,
+        tag: AnswerTag,
+        /// Where it is kept if it lasts.
+        answers: Answers,
+    },
+    /// The answer has had to wait for its upstream once, or is long, so its end is waited for too.
+    Awaited(Box<Awaited>),
+}
+
+/// The end of a login or right, waited for.
+#[derive(Debug)]
+struct Awaited {
+    login: CancellationToken,
+    /// Cancelled when the login ends or the right is withdrawn.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    _kept: Registration,
 }
 
 #[derive(Debug)]
@@ -224,13 +245,13 @@ impl AnswerBody {
     /// No body.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { source: Source::Empty, record: None, ending: None }
+        Self { source: Source::Empty, record: None, ending: None, pieces: 0 }
     }
 
     /// A page or document of our own.
     #[must_use]
     pub const fn own(body: axum::body::Body) -> Self {
-        Self { source: Source::Own(body), record: None, ending: None }
+        Self { source: Source::Own(body), record: None, ending: None, pieces: 0 }
     }
 
     /// A short text of our own.
@@ -242,15 +263,17 @@ impl AnswerBody {
     /// An upstream's answer; at its end its connection goes back to the pool it is on loan from.
     #[must_use]
     pub fn upstream(body: Incoming, lease: Option<Lease>) -> Self {
-        let mut answer = Self { source: Source::Upstream { body, lease }, record: None, ending: None };
+        let source = Source::Upstream { body, lease };
+        let mut answer = Self { source, record: None, ending: None, pieces: 0 };
         answer.give_back_at_end();
         answer
     }
 
-    /// Breaks the answer off when `ended` is cancelled: what was asked for by a login does not outlive it.
+    /// Breaks the answer off when `login` is cancelled, or when it lasts and is ended among `answers`: what was asked for
+    /// by a login or a right does not outlive it.
     #[must_use]
-    pub fn until(mut self, ended: CancellationToken) -> Self {
-        self.ending = Some(Ending::Token(ended));
+    pub fn until(mut self, login: CancellationToken, tag: AnswerTag, answers: Answers) -> Self {
+        self.ending = Some(Ending::Right { login, tag, answers });
         self
     }
 
@@ -285,20 +308,26 @@ impl AnswerBody {
         }
     }
 
-    /// Whether the login has ended. Costs nothing until the answer first has to wait.
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.ending.take() {
-            None => Poll::Pending,
-            Some(Ending::Token(token)) => {
-                self.ending = Some(Ending::Awaited(Box::pin(token.cancelled_owned())));
-                self.poll_ending(cx)
+    /// Whether the login or the right has ended. Costs nothing until the answer first has to wait.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<AnswerBodyError> {
+        let mut awaited = match self.ending.take() {
+            None => return Poll::Pending,
+            Some(Ending::Right { login, tag, answers }) => {
+                let ended = login.child_token();
+                let kept = answers.register(tag, ended.clone());
+                Box::new(Awaited { login, ended: Box::pin(ended.cancelled_owned()), _kept: kept })
             }
-            Some(Ending::Awaited(mut ended)) => {
-                let polled = ended.as_mut().poll(cx);
-                self.ending = Some(Ending::Awaited(ended));
-                polled
-            }
-        }
+            Some(Ending::Awaited(awaited)) => awaited,
+        };
+        let polled = awaited.ended.as_mut().poll(cx);
+        let by_login = awaited.login.is_cancelled();
+        self.ending = Some(Ending::Awaited(awaited));
+        polled.map(|()| if by_login { AnswerBodyError::SignedOut } else { AnswerBodyError::Withdrawn })
+    }
+
+    /// Whether to look for the end although there is more to pass on.
+    const fn is_time_to_look(&self) -> bool {
+        self.pieces > 0 && self.pieces.is_multiple_of(LONG)
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
@@ -330,6 +359,9 @@ pub enum AnswerBodyError {
     /// The login that the answer was given to has ended.
     #[error("the login has ended")]
     SignedOut,
+    /// The right that the answer was given by was taken away.
+    #[error("access was withdrawn")]
+    Withdrawn,
 }
 
 impl HttpBody for AnswerBody {
@@ -340,13 +372,16 @@ impl HttpBody for AnswerBody {
         let this = self.get_mut();
         loop {
             let mut polled = this.poll_source(cx);
-            if polled.is_pending() && this.poll_ending(cx).is_ready() {
-                polled = Poll::Ready(Some(Err(AnswerBodyError::SignedOut)));
+            if (polled.is_pending() || this.is_time_to_look())
+                && let Poll::Ready(ended) = this.poll_ending(cx)
+            {
+                polled = Poll::Ready(Some(Err(ended)));
             }
             match &polled {
                 // Trailers end here: a client could not tell ours from an upstream's.
                 Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => continue,
                 Poll::Ready(Some(Ok(frame))) => {
+                    this.pieces = this.pieces.wrapping_add(1);
                     if let Some(record) = &mut this.record {
                         record.sent(frame.data_ref().map_or(0, Bytes::len));
                     }

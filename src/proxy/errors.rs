@@ -22,9 +22,11 @@ pub const fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::SignInNeeded => StatusCode::UNAUTHORIZED,
-        ErrorKind::Forbidden | ErrorKind::ForeignOrigin | ErrorKind::NotYours | ErrorKind::TenantRefused => {
-            StatusCode::FORBIDDEN
-        }
+        ErrorKind::Forbidden
+        | ErrorKind::ProofNeeded
+        | ErrorKind::ForeignOrigin
+        | ErrorKind::NotYours
+        | ErrorKind::TenantRefused => StatusCode::FORBIDDEN,
         // The workspace is stopped, and this request is not one that starts it.
         ErrorKind::NotRunning => StatusCode::FAILED_DEPENDENCY,
         ErrorKind::StartFailed | ErrorKind::Quota | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -57,6 +59,7 @@ pub const fn title(kind: ErrorKind) -> &'static str {
         ErrorKind::NotFound => "no route covers this address",
         ErrorKind::SignInNeeded => "sign in first",
         ErrorKind::Forbidden => "this route is not for you",
+        ErrorKind::ProofNeeded => "prove again who you are first",
         ErrorKind::ForeignOrigin => "the request comes from a page of another site",
         ErrorKind::NotYours => "this workspace is not yours",
         ErrorKind::TenantRefused => "your tenant is not admitted",

@@ -87,6 +87,8 @@ pub(super) fn permit(request: &Admitted, principal: &Arc<Principal>) -> Permit {
         principal: Some(principal),
         tenant_disabled: false,
         origin: OriginCheck::Own,
+        ambient: true,
+        has_session: true,
         fetch: Fetch::Navigation,
         workspace: id.as_ref().map(|id| (id, ready())),
         onward: None,

@@ -2,6 +2,8 @@
 
 pub mod access_log;
 pub mod admit;
+pub mod answers;
+pub mod assertion;
 pub mod body;
 pub mod decision;
 pub mod errors;

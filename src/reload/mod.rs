@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Health;
+use crate::audit::{Action, Audit, By, Event};
 use crate::config::{self, Fingerprint, Loaded, Report};
 use crate::metrics::Metrics;
 
@@ -36,6 +37,7 @@ pub struct Reload<A> {
     apply: Arc<A>,
     metrics: Arc<Metrics>,
     health: Health,
+    audit: Audit,
 }
 
 /// Why the files are looked at.
@@ -54,7 +56,14 @@ impl<A: Fn(Loaded) -> Result<Vec<&'static str>, String> + Send + Sync + 'static>
     /// keys that need a restart, or says why it cannot; it may block.
     pub fn new(path: PathBuf, loaded: &Loaded, metrics: Arc<Metrics>, health: Health, apply: A) -> Self {
         let (read, problems) = (loaded.read.clone(), Vec::new());
-        Self { path, read, problems, apply: Arc::new(apply), metrics, health }
+        Self { path, read, problems, apply: Arc::new(apply), metrics, health, audit: Audit::off() }
+    }
+
+    /// Records on `audit` what was applied and what was refused.
+    #[must_use]
+    pub fn audited(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// Watches until `stop`; each message on `hangup` (SIGHUP) looks at once.
@@ -118,6 +127,7 @@ impl<A: Fn(Loaded) -> Result<Vec<&'static str>, String> + Send + Sync + 'static>
                     tracing::warn!(keys = restart.join(", "), "configuration applied; these keys need a restart");
                 }
                 self.problems.clear();
+                self.audit.record(applied_event(&restart));
                 self.metrics.config_applied();
                 self.health.config_applied(restart);
             }
@@ -130,6 +140,7 @@ impl<A: Fn(Loaded) -> Result<Vec<&'static str>, String> + Send + Sync + 'static>
             tracing::error!(%problem, "configuration refused; the old one stays in force");
         }
         self.problems.clone_from(&problems);
+        self.audit.record(refused_event(&problems));
         self.metrics.config_refused();
         self.health.config_refused(problems);
     }
@@ -152,6 +163,18 @@ impl<A: Fn(Loaded) -> Result<Vec<&'static str>, String> + Send + Sync + 'static>
         }
         Some(watcher)
     }
+}
+
+fn applied_event(restart: &[&str]) -> Event {
+    let event = Event::new(Action::ConfigReload).by(By::Configuration);
+    if restart.is_empty() { event } else { event.detail(&format!("needs a restart: {}", restart.join(", "))) }
+}
+
+/// The first problem stands for all; `/readyz` has them.
+fn refused_event(problems: &[String]) -> Event {
+    let event = Event::new(Action::ConfigReload).by(By::Configuration).refused("invalid");
+    let event = event.count(problems.len() as u64);
+    problems.iter().take(1).fold(event, |event, problem| event.detail(problem))
 }
 
 /// A sentence for each finding, without the count that ends a report for people.

@@ -18,7 +18,7 @@ mod tree;
 
 pub use error::BuildError;
 pub use host::{HostPattern, PublicUrl};
-pub use own::{ENTER, ENTRANCE, OwnPage};
+pub use own::{ASSERTION_KEYS, ENTER, ENTRANCE, OwnPage};
 pub use route::{Route, SharedUpstream, Target};
 pub use rules::Rules;
 pub use table::{Match, Miss, RouteTable};

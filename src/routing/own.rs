@@ -12,10 +12,13 @@ pub const ENTRANCE: &str = "/.usher/session";
 /// Where a browser gets a ticket on the public host.
 pub const ENTER: &str = "/.usher/enter";
 
+/// Where the public keys of assertions are.
+pub const ASSERTION_KEYS: &str = "/.usher/jwks.json";
+
 /// What kind of own page a path leads to; each is guarded differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnPage {
-    /// `/.usher/assets/…` and `/favicon.ico`: styles and images, the same for everybody.
+    /// `/.usher/assets/…`, `/favicon.ico` and [`ASSERTION_KEYS`]: the same for everybody.
     Asset,
     /// `/.usher/login…` and `/.usher/language…`: pages for people who are not signed in.
     Public,
@@ -31,7 +34,7 @@ impl OwnPage {
     /// What a canonical path of our own leads to.
     #[must_use]
     pub fn of(path: &str) -> Self {
-        if path == ICON {
+        if path == ICON || path == ASSERTION_KEYS {
             return Self::Asset;
         }
         if path == ENTER {
@@ -61,6 +64,8 @@ mod tests {
             ("/.usher/language/zh", OwnPage::Public),
             ("/.usher/assets/style.css", OwnPage::Asset),
             ("/favicon.ico", OwnPage::Asset),
+            ("/.usher/jwks.json", OwnPage::Asset),
+            ("/.usher/jwks.json/x", OwnPage::Page),
             ("/.usher/api/v1/workspaces", OwnPage::Api),
             ("/.usher/events/ide", OwnPage::Api),
             ("/.usher/apis", OwnPage::Page),

@@ -25,6 +25,8 @@ pub struct Route {
     pub allow: Rules,
     /// Headers that are set for the upstream.
     pub headers: Vec<HeaderTemplate>,
+    /// Whether requests carry a signed statement of who sent them.
+    pub assertion: bool,
 }
 
 /// What a route leads to.
@@ -99,6 +101,7 @@ impl Route {
             target,
             allow: Rules::from(&route.allow),
             headers,
+            assertion: route.assertion,
         })
     }
 
@@ -112,6 +115,7 @@ impl Route {
             target: Target::Own,
             allow: Rules::default(),
             headers: Vec::new(),
+            assertion: false,
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::claims::{Claims, SessionId};
 use super::journal::{Journal, Mark};
+use super::revoke::Revoked;
 use crate::model::{TenantId, Timestamp, UserId};
 
 /// Most marks; at about 64 bytes each, 13 MiB.
@@ -27,6 +28,7 @@ struct Marks {
     users: HashMap<(TenantId, UserId), Bar>,
     /// Nothing that was opened until then is revived.
     floor: Timestamp,
+    revoked: Revoked,
 }
 
 /// A user's sessions that were opened until `before` are not revived.
@@ -64,9 +66,20 @@ impl Ended {
             let subject = claims.subject.as_ref()?;
             marks.users.get(&(subject.tenant.clone(), subject.user.clone()))
         };
+        let subject = claims.subject.as_ref();
         claims.opened <= marks.floor
+            || subject.is_some_and(|subject| marks.revoked.bars(&subject.tenant, &subject.user, claims.opened))
             || marks.sessions.contains_key(&claims.id)
             || users_bar().is_some_and(|bar| claims.opened <= bar.before)
+    }
+
+    /// Whether a user's logins were ended everywhere at `issued` or after it.
+    pub(super) fn bars_user(&self, tenant: &TenantId, user: &UserId, issued: Timestamp) -> bool {
+        let marks = self.marks();
+        // Most of the time nobody is; then no name is copied.
+        marks.revoked.bars(tenant, user, issued)
+            || !marks.users.is_empty()
+                && marks.users.get(&(tenant.clone(), user.clone())).is_some_and(|bar| issued <= bar.before)
     }
 
     /// Remembers an end.
@@ -78,7 +91,14 @@ impl Ended {
             }
             if marks.len() >= self.most {
                 tracing::warn!("too many ended sessions to remember; those not in memory sign in again");
-                *marks = Marks { floor: now, ..Marks::default() };
+                // What an operator revoked holds for bearer tokens too, which the floor does not bar.
+                let mut revoked = std::mem::take(&mut marks.revoked);
+                revoked.make_room(self.most / 2, now);
+                let mut users = std::mem::take(&mut marks.users);
+                if users.len() > self.most / 2 {
+                    users.clear();
+                }
+                *marks = Marks { floor: now, revoked, users, ..Marks::default() };
                 self.journal.add(Mark::Everybody { before: now });
             }
             marks.keep(mark.clone());
@@ -93,12 +113,13 @@ impl Ended {
 
     /// Brings the file up to date, and returns what another gateway has ended since the last time. Blocks.
     pub(super) fn flush(&self, now: Timestamp) -> Vec<Mark> {
+        let lock = self.journal.try_lock();
         let mut news = self.journal.written_by_others();
         {
             let mut marks = self.marks();
             news.retain(|mark| marks.keep(mark.clone()));
         }
-        self.journal.flush(|| {
+        self.journal.flush(lock.is_some(), || {
             let mut marks = self.marks();
             marks.prune(now);
             marks.all()
@@ -113,7 +134,7 @@ impl Ended {
 
 impl Marks {
     fn len(&self) -> usize {
-        self.sessions.len() + self.users.len()
+        self.sessions.len() + self.users.len() + self.revoked.len()
     }
 
     /// Adds a mark; `false` if it says nothing new.
@@ -131,12 +152,14 @@ impl Marks {
                 self.floor = self.floor.max(before);
                 is_new
             }
+            Mark::Revoked { until, before, whom } => self.revoked.keep(until, before, &whom),
         }
     }
 
     fn prune(&mut self, now: Timestamp) {
         self.sessions.retain(|_, until| *until > now);
         self.users.retain(|_, bar| bar.until > now);
+        self.revoked.prune(now);
     }
 
     fn all(&self) -> Vec<Mark> {
@@ -148,7 +171,7 @@ impl Marks {
             user: user.clone(),
         });
         let floor = (self.floor > Timestamp::default()).then_some(Mark::Everybody { before: self.floor });
-        floor.into_iter().chain(sessions).chain(users).collect()
+        floor.into_iter().chain(sessions).chain(users).chain(self.revoked.marks()).collect()
     }
 }
 

@@ -1,11 +1,14 @@
 //! The file of ended sessions: one line for each end, so that a cookie that was signed out stays so after a restart.
 //!
-//! A line is `session UNTIL ID`, `user UNTIL BEFORE TENANT USER` or `everybody BEFORE`, times in seconds. It is written
-//! within a second, without waiting for the disk, and written anew when most of it is past. A line that cannot be read
-//! is skipped; a write that fails is logged once and made good by the next one that works.
+//! A line is `session UNTIL ID`, `user UNTIL BEFORE TENANT USER` or `everybody BEFORE`, and for what an operator revoked
+//! `revoked UNTIL BEFORE TENANT USER` (`*` for every tenant) or `revoked-everybody UNTIL BEFORE`, times in seconds. It is
+//! written within a second, without waiting for the disk, and written anew when most of it is past. A line that cannot
+//! be read is skipped; a write that fails is logged once and made good by the next one that works.
 //!
-//! While one gateway hands over to another both write to the file. Each adds lines at its end, and reads what is new in
-//! it whenever its length is not what it left, at the latest before it writes the file anew.
+//! While one gateway hands over to another both write to the file, and so does the command that revokes. Each adds lines
+//! at its end, and a gateway reads what is new in it whenever its length is not what it left. Only who holds the lock
+//! beside the file writes it anew, and reads it first; the command adds its line under that lock too, so that no line
+//! is lost.
 
 use std::fmt;
 use std::io;
@@ -15,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::claims::SessionId;
-use super::private_file;
+use super::{Whom, private_file};
 use crate::model::{TenantId, Timestamp, UserId};
 
 /// Lines beyond twice the live ones before the file is written anew.
@@ -28,8 +31,10 @@ pub(super) enum Mark {
     Session { until: Timestamp, id: SessionId },
     /// Every session of a user that was opened before or at a time.
     User { until: Timestamp, before: Timestamp, tenant: TenantId, user: UserId },
-    /// Every session that was opened before or at a time.
+    /// Every session that was opened before or at a time and is not in memory.
     Everybody { before: Timestamp },
+    /// Every session that was opened, and every bearer token that was issued, before or at a time.
+    Revoked { until: Timestamp, before: Timestamp, whom: Whom },
 }
 
 impl fmt::Display for Mark {
@@ -40,12 +45,20 @@ impl fmt::Display for Mark {
                 write!(f, "user {} {} {tenant} {user}", until.as_secs(), before.as_secs())
             }
             Self::Everybody { before } => write!(f, "everybody {}", before.as_secs()),
+            Self::Revoked { until, before, whom } => {
+                let (until, before) = (until.as_secs(), before.as_secs());
+                match whom {
+                    Whom::Everybody => write!(f, "revoked-everybody {until} {before}"),
+                    Whom::User { tenant: None, user } => write!(f, "revoked {until} {before} * {user}"),
+                    Whom::User { tenant: Some(tenant), user } => write!(f, "revoked {until} {before} {tenant} {user}"),
+                }
+            }
         }
     }
 }
 
 impl Mark {
-    fn parse(line: &str) -> Option<Self> {
+    pub(super) fn parse(line: &str) -> Option<Self> {
         let (kind, rest) = line.split_once(' ')?;
         if kind == "everybody" {
             return Some(Self::Everybody { before: seconds(rest)? });
@@ -55,10 +68,21 @@ impl Mark {
         if kind == "session" {
             return Some(Self::Session { until, id: SessionId::from_hex(rest)? });
         }
+        if kind == "revoked-everybody" {
+            return Some(Self::Revoked { until, before: seconds(rest)?, whom: Whom::Everybody });
+        }
         let (before, rest) = rest.split_once(' ')?;
         let (tenant, user) = rest.split_once(' ')?;
-        let (tenant, user) = (TenantId::new(tenant).ok()?, UserId::new(user).ok()?);
-        (kind == "user").then_some(Self::User { until, before: seconds(before)?, tenant, user })
+        let (before, user) = (seconds(before)?, UserId::new(user).ok()?);
+        match (kind, tenant) {
+            ("user", tenant) => Some(Self::User { until, before, tenant: TenantId::new(tenant).ok()?, user }),
+            ("revoked", "*") => Some(Self::Revoked { until, before, whom: Whom::User { tenant: None, user } }),
+            ("revoked", tenant) => {
+                let tenant = Some(TenantId::new(tenant).ok()?);
+                Some(Self::Revoked { until, before, whom: Whom::User { tenant, user } })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -125,11 +149,22 @@ impl Journal {
         self.changed.notified().await;
     }
 
-    /// Writes what is pending; `live` tells all marks that still matter, for writing the file anew. Blocks.
-    pub(super) fn flush(&self, live: impl FnOnce() -> Vec<Mark>) {
+    /// The right to write the file anew; `None` while somebody else has it, or where that cannot be told. Does not wait.
+    pub(super) fn try_lock(&self) -> Option<std::fs::File> {
+        let lock = private_file::lock_beside(&self.path).ok()?;
+        lock.try_lock().is_ok().then_some(lock)
+    }
+
+    /// Writes what is pending; `live` tells all marks that still matter, for writing the file anew, which is done only
+    /// if that `may` be. Blocks.
+    pub(super) fn flush(&self, may: bool, live: impl FnOnce() -> Vec<Mark>) {
         let mut file = lock(&self.file);
         let pending = std::mem::take(&mut *lock(&self.pending));
-        let live = if file.behind || file.lines + pending.len() > SLACK { Some(live()) } else { None };
+        if file.behind && !may {
+            // What was pending is among the live marks that are written the next time.
+            return;
+        }
+        let live = if file.behind || may && file.lines + pending.len() > SLACK { Some(live()) } else { None };
         let anew = live.filter(|live| file.behind || file.lines + pending.len() > 2 * live.len() + SLACK);
         let written = match &anew {
             Some(live) => {

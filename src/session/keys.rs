@@ -1,4 +1,4 @@
-//! The keys that sign session cookies, from files. The first one signs, all of them verify.
+//! The keys that sign session cookies, from files. The first one whose time has come signs, all of them verify.
 //!
 //! A session belongs to the key that signed it for its whole life. So a key that leaked is taken out of the
 //! configuration, and every session that it ever vouched for ends with it.
@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use crate::config;
+use crate::model::Timestamp;
 
 /// Fewest bytes of a key file.
 const SHORTEST: usize = 32;
@@ -37,6 +38,12 @@ pub enum KeyError {
         id: String,
         /// Its file.
         file: String,
+    },
+    /// The time from which it signs is none.
+    #[error("session key `{id}`: sign_from is no time")]
+    SignFrom {
+        /// The key's id in the configuration.
+        id: String,
     },
     /// The configuration names none.
     #[error("no session keys")]
@@ -142,21 +149,27 @@ impl std::fmt::Debug for Key {
 /// All keys, in the order of the configuration. Never empty.
 #[derive(Debug)]
 pub(super) struct KeyRing {
-    signing: Arc<Key>,
+    /// The last of [`all`](Self::all), which signs if the time of none has come.
+    last: Arc<Key>,
     all: Vec<Arc<Key>>,
+    /// From when on each of them signs.
+    sign_from: Vec<Timestamp>,
 }
 
 impl KeyRing {
     /// Reads the key files.
     pub(super) fn load(config: &config::Session) -> Result<Self, KeyError> {
         let all = config.keys.iter().map(|key| Key::read(key).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-        let signing = all.first().ok_or(KeyError::None)?.clone();
-        Ok(Self { signing, all })
+        let time = |key: &config::SessionKey| key.signs_from().ok_or_else(|| KeyError::SignFrom { id: key.id.clone() });
+        let sign_from = config.keys.iter().map(time).collect::<Result<Vec<_>, _>>()?;
+        let last = all.last().ok_or(KeyError::None)?.clone();
+        Ok(Self { last, all, sign_from })
     }
 
-    /// The key that new sessions are signed with.
-    pub(super) const fn signing(&self) -> &Arc<Key> {
-        &self.signing
+    /// The key that new sessions are signed with: the first one that may sign at `now`.
+    pub(super) fn signing(&self, now: Timestamp) -> &Arc<Key> {
+        let first = self.all.iter().zip(&self.sign_from).find(|(_, from)| **from <= now);
+        first.map_or(&self.last, |(key, _)| key)
     }
 
     /// The key with this id.
@@ -164,7 +177,7 @@ impl KeyRing {
         self.all.iter().find(|key| &*key.id == id)
     }
 
-    /// All keys, the signing one first.
+    /// All keys, in the order of the configuration.
     pub(super) fn all(&self) -> &[Arc<Key>] {
         &self.all
     }
@@ -180,7 +193,7 @@ impl KeyRing {
     /// Keys for tests.
     pub(super) fn of(keys: &[(&str, u8)]) -> Self {
         let all: Vec<_> = keys.iter().map(|(id, byte)| Arc::new(Key::derive(id, &[*byte; 32]))).collect();
-        Self { signing: all[0].clone(), all }
+        Self { last: all[all.len() - 1].clone(), sign_from: vec![Timestamp::default(); all.len()], all }
     }
 }
 
@@ -197,6 +210,15 @@ mod tests {
     }
 
     #[test]
+    fn a_new_key_verifies_at_once_and_signs_when_its_time_has_come() {
+        let mut ring = KeyRing::of(&[("k2", 2), ("k1", 1)]);
+        ring.sign_from[0] = Timestamp::from_secs(100);
+        assert_eq!(ring.signing(Timestamp::from_secs(99)).id(), "k1");
+        assert!(ring.find("k2").is_some());
+        assert_eq!(ring.signing(Timestamp::from_secs(100)).id(), "k2");
+    }
+
+    #[test]
     fn the_purposes_have_keys_of_their_own() {
         let key = Key::derive("k1", &[1; 32]);
         assert_ne!(key.sign_cookie(b"x").as_ref(), key.form_mac(b"x"));
@@ -208,7 +230,7 @@ mod tests {
     fn short_and_missing_key_files_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("k").display().to_string();
-        let key = config::SessionKey { id: "k1".to_owned(), file: file.clone() };
+        let key = config::SessionKey { id: "k1".to_owned(), file: file.clone(), sign_from: None };
         assert!(matches!(Key::read(&key), Err(KeyError::Unreadable { .. })));
         for (length, good) in [(0, false), (31, false), (32, true), (4096, true), (4097, false)] {
             std::fs::write(&file, vec![9; length]).expect("written");

@@ -37,7 +37,7 @@ impl LoginTokens {
         let earlier = cookie.and_then(|cookie| self.open(cookie, now));
         let (ticket, key) = match earlier {
             Some((ticket, key)) if expiry(&ticket).since(now) > LIFE / 2 => (ticket, key),
-            _ => (fresh_ticket(now), settings.keys.signing().clone()),
+            _ => (fresh_ticket(now), settings.keys.signing(now).clone()),
         };
         let cookie = cookie_value(&key, &ticket);
         let life = expiry(&ticket).since(now).as_secs();

@@ -5,6 +5,7 @@
 //! folder costs memory of ended sessions at most, never the process.
 //! Leaves to others: who somebody is (`identity`), what they may do (`proxy::decision`), and pages (`portal`).
 
+mod audited;
 mod authentication;
 mod claims;
 mod cookie;
@@ -13,7 +14,9 @@ mod journal;
 mod keys;
 mod login_tokens;
 mod private_file;
+mod refresh;
 pub mod return_to;
+mod revoke;
 mod seen;
 mod sessions;
 mod settings;
@@ -26,12 +29,16 @@ mod upkeep;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::identity::tokens::Bearer;
+
 pub use authentication::Authentication;
 pub use claims::{Claims, SessionId};
 pub use cookie::COOKIE_NAME;
 pub use keys::KeyError;
 pub use login_tokens::{LOGIN_COOKIE_NAME, LoginTokens};
-pub use sessions::{OpenError, Prepared, Refreshed, Sessions};
+pub use refresh::Refreshed;
+pub use revoke::{RevokeError, Whom, revoke};
+pub use sessions::{OpenError, Prepared, Sessions};
 pub use state::{EndReason, Session};
 pub use throttle::{LoginThrottle, RetryAfter};
 pub use tickets::{Binding, BindingDigest, ENTER_COOKIE_NAME, TicketRefused};
@@ -41,6 +48,8 @@ pub use tickets::{Binding, BindingDigest, ENTER_COOKIE_NAME, TicketRefused};
 pub struct Caller {
     /// Their session, if they are signed in.
     pub session: Option<Arc<Session>>,
+    /// The token that vouches for them.
+    pub bearer: Option<Arc<Bearer>>,
     /// The client's address.
     pub address: IpAddr,
     /// The id of the request, as in the access log.

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Most bytes that are read of a state file; ours stay well below.
@@ -28,7 +28,24 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(text.as_bytes())?;
+    // Otherwise a power cut may leave the new name with nothing in it.
+    file.sync_data()?;
     std::fs::rename(&beside, path)
+}
+
+/// The empty file whose lock guards `path`.
+pub(super) fn lock_beside(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.with_extension("lock"))
+}
+
+/// Gives a file to whom its folder belongs: a command may be run by root, and the gateway has to write to it.
+pub(super) fn give_to_owner_of_folder(path: &Path) -> io::Result<()> {
+    let folder = std::fs::metadata(path.parent().unwrap_or(path))?;
+    let file = std::fs::metadata(path)?;
+    if (file.uid(), file.gid()) != (folder.uid(), folder.gid()) {
+        std::os::unix::fs::chown(path, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
 }
 
 /// Adds to the end of a file.

@@ -1,13 +1,13 @@
 //! [`Sessions`]: opens, recognises, renews, revives and ends browser logins.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 
-use super::claims::{self, Claims, Sealed, SessionId, Subject};
+use super::claims::{self, Claims, Sealed, SessionId};
 use super::ended::Ended;
 use super::journal::Mark;
 use super::keys::KeyRing;
@@ -15,7 +15,8 @@ use super::seen::LastUses;
 use super::settings::Settings;
 use super::store::Store;
 use super::tickets::UsedTickets;
-use super::{Authentication, EndReason, KeyError, LoginTokens, Session, cookie, private_file};
+use super::{Authentication, EndReason, KeyError, LoginTokens, Session, audited, cookie, private_file};
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::Identity;
@@ -33,17 +34,6 @@ pub enum OpenError {
     Key(#[from] KeyError),
 }
 
-/// What reading everybody again came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Refreshed {
-    /// Sessions whose user has other groups, roles or another name now.
-    pub changed: usize,
-    /// Sessions that ended because their user is no longer admitted.
-    pub ended: usize,
-    /// Users whose directory could not tell; their sessions stay as they are.
-    pub unknown: usize,
-}
-
 /// Keys and limits that were read and are not in force yet.
 pub struct Prepared(Settings);
 
@@ -57,9 +47,12 @@ pub(super) struct Inner {
     pub(super) ended: Ended,
     pub(super) last_uses: LastUses,
     pub(super) used_tickets: UsedTickets,
-    identity: Identity,
+    pub(super) identity: Identity,
     pub(super) clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    pub(super) audit: Audit,
+    /// Places people's readings within the interval.
+    pub(super) spread: RandomState,
 }
 
 impl Sessions {
@@ -74,6 +67,20 @@ impl Sessions {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
+        Self::open_audited(config, identity, clock, metrics, Audit::off())
+    }
+
+    /// [`open_store`](Self::open_store), and records on `audit` what becomes of sessions without their users' doing.
+    ///
+    /// # Errors
+    /// Returns an error if a key cannot be used.
+    pub fn open_audited(
+        config: &Config,
+        identity: Identity,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        audit: Audit,
+    ) -> Result<Self, OpenError> {
         let settings = Arc::new(ArcSwap::from_pointee(Settings::load(&config.session)?));
         let folder = Path::new(&config.state_dir).join("sessions");
         if let Err(error) = private_file::make_folder(&folder) {
@@ -82,7 +89,19 @@ impl Sessions {
         let ended = Ended::open(&folder.join("ended"), clock.now());
         let last_uses = LastUses::open(&folder.join("seen"));
         let (store, used_tickets) = (Store::default(), UsedTickets::default());
-        Ok(Self(Arc::new(Inner { settings, store, ended, last_uses, used_tickets, identity, clock, metrics })))
+        let spread = RandomState::default();
+        Ok(Self(Arc::new(Inner {
+            settings,
+            store,
+            ended,
+            last_uses,
+            used_tickets,
+            identity,
+            clock,
+            metrics,
+            audit,
+            spread,
+        })))
     }
 
     /// Reads other keys, lifetime and idle limit, and leaves those in force that are.
@@ -122,23 +141,10 @@ impl Sessions {
         let now = self.0.clock.now();
         // Whole seconds, as the cookie has them.
         let opened = Timestamp::from_secs(now.as_secs());
-        let key = settings.keys.signing().clone();
+        let key = settings.keys.signing(opened).clone();
         let session = self.admit(Session::fresh(principal, key, opened, opened + settings.lifetime));
         let line = cookie::store(&session.cookie(now), session.expires().since(now));
         (session, line)
-    }
-
-    /// Reads a session's user again if other directories have come into force since `generation`, at which their
-    /// proof was taken: when everybody was read again, this session may not have been among them.
-    pub async fn catch_up(&self, session: &Arc<Session>, mut generation: u64) {
-        loop {
-            let now = self.0.identity.generation();
-            if now == generation {
-                return;
-            }
-            generation = now;
-            self.refresh(&Subject::of(&session.principal()), std::slice::from_ref(session)).await;
-        }
     }
 
     /// What a cookie's value is worth. Takes no lock and does no I/O; a cookie that was seen before is compared,
@@ -174,10 +180,17 @@ impl Sessions {
             return self.use_session(session, claims.seen, &self.0.settings.load(), self.0.clock.now());
         }
         let generation = self.0.identity.generation();
-        let found = self.0.identity.look_up(&subject.source, &subject.user, &subject.tenant).await;
+        let found = self.ask(subject).await;
         let principal = match found {
             Ok(Some(principal)) if principal.user == subject.user => principal,
-            Ok(_) => return Authentication::Invalid("access withdrawn"),
+            // Said by directories or rules that are not in force any more.
+            Ok(_) if self.0.identity.generation() != generation => return Authentication::Unknown,
+            Ok(_) => {
+                // As if the session had been in memory, so that it is told of once and not with each request.
+                self.end(&claims.id, EndReason::AccessWithdrawn);
+                audited::withdrawn(&self.0.audit, &claims.id, subject);
+                return Authentication::Invalid("access withdrawn");
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot tell whether a session's user is still there");
                 return Authentication::Unknown;
@@ -215,52 +228,35 @@ impl Sessions {
     #[expect(clippy::must_use_candidate, reason = "the end is the point, the count is for the log")]
     pub fn end_user(&self, tenant: &TenantId, user: &UserId, reason: EndReason) -> usize {
         let now = self.0.clock.now();
-        // A lifetime that was shortened must not let the mark go before the cookies; a day more is nothing.
-        let until = now + self.0.settings.load().lifetime + Duration::from_secs(86_400);
+        let until = now + super::revoke::remembered_for(self.0.settings.load().lifetime);
         let mark = Mark::User { until, before: now, tenant: tenant.clone(), user: user.clone() };
         self.0.ended.add(mark, now);
         let sessions = self.0.store.of_user(tenant, user);
         sessions.iter().filter(|session| self.finish(session, reason)).count()
     }
 
-    /// Reads everybody who is signed in again from their directories. Who is gone, disabled or of another tenant is
-    /// signed out; who changed has the new rights at once; where a directory cannot tell, nothing changes.
-    pub async fn refresh_principals(&self) -> Refreshed {
-        let mut refreshed = Refreshed::default();
-        for (subject, sessions) in self.by_subject() {
-            let one = self.refresh(&subject, &sessions).await;
-            refreshed.changed += one.changed;
-            refreshed.ended += one.ended;
-            refreshed.unknown += one.unknown;
-        }
-        refreshed
+    /// Whether what was issued to a user at `issued` came before their logins were ended everywhere, so that it is worth
+    /// nothing any more.
+    #[must_use]
+    pub fn bars(&self, tenant: &TenantId, user: &UserId, issued: Timestamp) -> bool {
+        self.0.ended.bars_user(tenant, user, issued)
     }
 
-    /// Reads one user again, whose sessions these are.
-    async fn refresh(&self, subject: &Subject, sessions: &[Arc<Session>]) -> Refreshed {
-        let mut refreshed = Refreshed::default();
-        match self.0.identity.look_up(&subject.source, &subject.user, &subject.tenant).await {
-            Ok(Some(new)) if new.user == subject.user => {
-                refreshed.changed = sessions.iter().filter(|session| session.take_principal(&new)).count();
-            }
-            Ok(_) => {
-                sessions.iter().for_each(|session| self.end(session.id(), EndReason::AccessWithdrawn));
-                refreshed.ended = sessions.len();
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot tell whether a session's user is still there");
-                refreshed.unknown = 1;
-            }
-        }
-        refreshed
+    /// Whether a proof of who somebody is, taken at `proved`, is so young that they may do what only administrators may.
+    #[must_use]
+    pub fn is_fresh(&self, proved: Timestamp) -> bool {
+        self.0.clock.now().since(proved) < self.0.settings.load().reauthenticate
     }
 
-    fn by_subject(&self) -> HashMap<Subject, Vec<Arc<Session>>> {
-        let mut subjects: HashMap<Subject, Vec<Arc<Session>>> = HashMap::new();
-        for session in self.0.store.select(|_| true) {
-            subjects.entry(Subject::of(&session.principal())).or_default().push(session);
-        }
-        subjects
+    /// Whether a session's user has proved who they are so lately that they may do what only administrators may.
+    #[must_use]
+    pub fn is_freshly_proved(&self, session: &Session) -> bool {
+        self.is_fresh(session.proved())
+    }
+
+    /// A session's user has just proved again who they are.
+    pub fn prove(&self, session: &Session) {
+        session.prove(self.0.clock.now());
     }
 
     /// A whole `Set-Cookie` value that takes the session cookie away.
@@ -353,6 +349,7 @@ impl Sessions {
             let principal = session.principal();
             let (tenant, user) = (&principal.tenant, &principal.user);
             tracing::info!(session = %session.id(), %tenant, %user, reason = reason.label(), "session ended");
+            audited::end(&self.0.audit, session, &principal, reason);
         }
         first
     }

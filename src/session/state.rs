@@ -76,6 +76,8 @@ pub struct Session {
     principal: ArcSwap<Principal>,
     /// Milliseconds; only ever grows.
     seen: AtomicU64,
+    /// When its user last proved who they are, in milliseconds.
+    proved: AtomicU64,
     /// When the browser was last sent a cookie, in milliseconds; keeps parallel requests from each getting one.
     renewed: AtomicU64,
     /// The last cookie that was found genuine, so that it need not be verified again.
@@ -111,6 +113,7 @@ impl Session {
             expires,
             principal: ArcSwap::from_pointee(principal),
             seen: AtomicU64::new(seen.as_millis()),
+            proved: AtomicU64::new(opened.as_millis()),
             renewed: AtomicU64::new(0),
             genuine: ArcSwapOption::empty(),
             over: AtomicBool::new(false),
@@ -147,6 +150,17 @@ impl Session {
     #[must_use]
     pub fn seen(&self) -> Timestamp {
         Timestamp::from_millis(self.seen.load(Ordering::Relaxed))
+    }
+
+    /// When its user last proved who they are. After a restart that is when they signed in.
+    #[must_use]
+    pub fn proved(&self) -> Timestamp {
+        Timestamp::from_millis(self.proved.load(Ordering::Relaxed))
+    }
+
+    /// Its user proved again who they are.
+    pub(super) fn prove(&self, now: Timestamp) {
+        self.proved.fetch_max(now.as_millis(), Ordering::Relaxed);
     }
 
     /// Marks it as used at `now`. An open tunnel calls this at least once a minute.

@@ -211,7 +211,7 @@ impl Ticket {
         bytes.extend(u32::try_from(self.expires.as_secs()).unwrap_or(u32::MAX).to_be_bytes());
         bytes.extend(self.binding.0);
         bytes.extend(self.host.as_bytes());
-        let mac = keys.signing().sign_ticket(&bytes);
+        let mac = keys.signing(self.expires - LIFE).sign_ticket(&bytes);
         bytes.extend(mac.as_ref());
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -377,9 +377,9 @@ mod tests {
         let text = ticket(&Binding::random()).seal(&keys);
         let bytes = URL_SAFE_NO_PAD.decode(&text).expect("base64url");
         let (body, mac) = bytes.split_last_chunk::<MAC_BYTES>().expect("a MAC");
-        assert!(!keys.signing().signed_cookie(body, mac));
-        let cookie = keys.signing().sign_cookie(body);
-        assert!(!keys.signing().signed_ticket(body, cookie.as_ref()));
+        assert!(!keys.signing(Timestamp::default()).signed_cookie(body, mac));
+        let cookie = keys.signing(Timestamp::default()).sign_cookie(body);
+        assert!(!keys.signing(Timestamp::default()).signed_ticket(body, cookie.as_ref()));
     }
 
     proptest! {

@@ -12,15 +12,23 @@ import { eventually } from "../support/waiting.mjs";
 const LANGUAGES = { en: "en-US", zh: "zh-CN" };
 const SAMPLE = `exec "${USHER}" sample-workspace --port "$PORT"`;
 
+/** Somebody whose company has no access. */
+const GUO = { name: "guo", tenant: "closed", password: "paper clip 3" };
+
 let gateway;
 let browser;
 
 before(async () => {
-  gateway = await Gateway.start("pages", {
+  const kinds = {
     ide: shellKind({ title: "Workshop", line: SAMPLE }),
     slow: shellKind({ title: "Slow to start", line: `sleep 8; ${SAMPLE}` }),
     broken: shellKind({ title: "Broken", line: "echo 'no licence left on licence.example' >&2; exit 3" }),
-  });
+  };
+  const adapt = (configuration) => {
+    configuration.tenants.closed.disabled = true;
+    return configuration;
+  };
+  gateway = await Gateway.start("pages", kinds, { users: [...Object.values(USERS), GUO], adapt });
   browser = await launch(gateway);
 });
 
@@ -74,6 +82,12 @@ for (const [language, locale] of Object.entries(LANGUAGES)) {
         await page.locator("[role=alert]").waitFor();
         await looksRight(page, language);
         await shot("login-refused");
+
+        await portal.fillIn(GUO);
+        await page.getByText("it@closed.example").waitFor();
+        await looksRight(page, language);
+        await shot("no-access");
+        await page.locator("main a.button").click();
 
         await portal.fillIn(USERS.ada);
         await portal.card("ide").waitFor();

@@ -4,8 +4,10 @@
 
 mod admission;
 mod answers;
+mod assertion;
 mod deadlines;
 mod pages;
 mod streaming;
 mod support;
+mod tokens;
 mod tunnels;

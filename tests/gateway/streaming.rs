@@ -237,3 +237,35 @@ async fn an_answer_is_passed_on_as_it_comes() {
         }
     }
 }
+
+/// An upstream that answers every request with the begin of a stream, and never ends it.
+async fn endless() -> Upstream {
+    Upstream::custom(|stream, log| async move {
+        let mut wire = log.wire(stream);
+        let _ = wire.head().await;
+        let _ = wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n").await;
+        std::future::pending::<()>().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_stream_ends_within_seconds_when_the_right_to_it_is_withdrawn() {
+    let upstream = endless().await;
+    for (from, to) in [
+        ("acme: { title: Acme }", "acme: { title: Acme, disabled: true }"),
+        ("strip_prefix: true }", "strip_prefix: true, allow: { groups: [ nobody ] } }"),
+    ] {
+        let (gateway, cookie) = gateway(&upstream).await;
+        let mut client = gateway.connect().await;
+        client.send(request("GET", "/app/", &[&format!("Cookie: {cookie}")])).await.unwrap();
+        assert_eq!(client.answer_head().await.status(), 200);
+        while !String::from_utf8_lossy(&client.ahead).contains("data: one") {
+            assert!(within(client.more()).await.unwrap());
+        }
+        within(gateway.reconfigure(from, to)).await;
+        let ended = async { while client.more().await.unwrap_or(false) {} };
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(5), ended).await;
+        assert!(ended.is_ok(), "{to}");
+    }
+}

@@ -140,6 +140,7 @@ pub(crate) struct Site {
     roots: Arc<rustls::RootCertStore>,
     shop: Written,
     log: Written,
+    audit: Written,
     drain: Drain,
     thread: Option<JoinHandle<()>>,
     _tasks: JoinSet<()>,
@@ -149,23 +150,25 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn start() -> Self {
         let (shop, log, mut tasks) = (Written::default(), Written::default(), JoinSet::new());
+        let audit = Written::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let folder = folder_for(&yaml(listener.local_addr().unwrap()), &[]);
         let roots = write_certificates(folder.path(), &[HOST, "*.ide.example.com", SHOP, "other.example.com"]);
         tasks.spawn(keep_shop(listener, shop.clone()));
         let path = folder.path().join("usher.yaml");
-        let access_log: Option<Box<dyn Write + Send>> = Some(Box::new(log.clone()));
+        let output = |to: &Written| -> Option<Box<dyn Write + Send>> { Some(Box::new(to.clone())) };
+        let options = Options { access_log: output(&log), audit: output(&audit), ..Options::default() };
         let (tell, told) = tokio::sync::oneshot::channel();
         // A thread of its own, since it blocks and has runtimes of its own.
         let thread = std::thread::spawn(move || {
             let loaded = usher::config::load(&path).unwrap_or_else(|report| panic!("{report}"));
-            let app = App::build(path, loaded, Options { access_log, ..Options::default() }).unwrap();
+            let app = App::build(path, loaded, options).unwrap();
             assert!(tell.send((app.addresses(), app.drain())).is_ok(), "somebody waits for it");
             app.run();
         });
         let (addresses, drain) = within(told).await.unwrap();
         let (public, roots) = (addresses.public, Arc::new(roots));
-        Self { public, roots, shop, log, drain, thread: Some(thread), _tasks: tasks, _folder: folder }
+        Self { public, roots, shop, log, audit, drain, thread: Some(thread), _tasks: tasks, _folder: folder }
     }
 
     /// A browser that nobody is signed in with.
@@ -176,6 +179,12 @@ impl Site {
     /// All that the shop was sent.
     pub(crate) fn shop_heard(&self) -> String {
         self.shop.text()
+    }
+
+    /// Stops the gateway and returns the lines of its audit log.
+    pub(crate) fn audit(mut self) -> Vec<Value> {
+        self.stop();
+        self.audit.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Stops the gateway and returns its access log.

@@ -111,6 +111,24 @@ fn session_key_writes_a_private_file_and_replaces_none() {
     assert_eq!(std::fs::read(&file).unwrap(), key);
 }
 
+#[test]
+fn assertion_key_writes_private_keys_that_a_configuration_can_name() {
+    let mut site = Site::new();
+    let mut keys = Vec::new();
+    for algorithm in ["es256", "eddsa"] {
+        let file = site.file(&format!("{algorithm}.pem"));
+        let made = usher(&["assertion-key", &shown(&file), "--algorithm", algorithm]);
+        assert!(made.status.success(), "{made:?}");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(usher(&["assertion-key", &shown(&file)]).status.code(), Some(1), "replaces none");
+        keys.push(json!({ "id": algorithm, "file": shown(&file) }));
+    }
+    let routes = json!([{ "path": "/ide/", "workspace": "ide", "assertion": true }]);
+    site.set("assertion", json!({ "keys": keys })).set("routes", routes).write();
+    let checked = usher(&["check", &shown(&site.config())]);
+    assert!(checked.status.success(), "{checked:?}");
+}
+
 #[tokio::test]
 async fn what_the_commands_make_is_what_a_gateway_runs_with() {
     let mut site = Site::new();

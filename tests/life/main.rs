@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's clients may panic")]
 
 mod access_log;
+mod audit;
 mod autostop;
 mod commands;
 mod handover;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 use crate::support::{Gateway, Site, eventually};
@@ -57,10 +57,27 @@ fn exposed(text: &str) -> BTreeMap<String, Family> {
 async fn life() -> String {
     let mut site = Site::new();
     let autostop = json!({ "human_idle": "1s", "idle_after": "500ms", "warning": "500ms" });
+    // A directory that is asked after the first, and is not there.
+    let nowhere = json!({ "urls": ["ldap://127.0.0.1:1"], "plaintext": true, "direct": "uid={user},dc=example" });
+    let people = json!({ "name": "people", "users_file": { "path": "users.yaml" } });
+    site.set(
+        "identity.directories",
+        json!([people, { "name": "corp", "ldap": nowhere, "tenant": [{ "fixed": "acme" }] }]),
+    );
+    // An issuer of tokens whose keys cannot be had.
+    let keys = json!({ "url": "https://127.0.0.1:1/keys", "ca_file": "tls.crt" });
+    site.set(
+        "identity.tokens",
+        json!([{ "name": "id", "issuer": "i", "audience": ["a"], "keys": keys, "tenant": [{ "fixed": "acme" }] }]),
+    );
     site.set("workspaces.ide.autostop", autostop).set("workspaces.ide.activity", json!(["websocket"])).write();
     let gateway = Gateway::start(&site).await;
     let operator = gateway.operator();
     gateway.browser().try_sign_in("ada", "wrong").await;
+    let stranger = gateway.browser();
+    let mut request = stranger.script("/ide/who");
+    request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer opaque"));
+    assert_eq!(stranger.send(request).await.status, StatusCode::UNAUTHORIZED);
     let browser = gateway.signed_in("ada").await;
     assert_eq!(browser.fetch("/ide/%00").await.status, StatusCode::BAD_REQUEST);
     assert_eq!(browser.fetch("/ide/who").await.status, StatusCode::FAILED_DEPENDENCY);

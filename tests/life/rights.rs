@@ -106,3 +106,76 @@ async fn other_groups_close_some_doors_and_open_others_without_a_new_sign_in() {
     assert_eq!(ada.cookie("__Host-usher"), cookie);
     assert_eq!(say(&mut of_bob, "still there").await, "still there");
 }
+
+#[tokio::test]
+async fn a_sign_out_everywhere_closes_the_websockets_of_every_browser_of_that_user() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site).await;
+    let (here, mut socket) = at_work(&gateway, "ada").await;
+    let (there, mut other) = at_work(&gateway, "ada").await;
+    let (_bob, mut of_bob) = at_work(&gateway, "bob").await;
+    let (kept, token) = (there.cookie("__Host-usher").unwrap(), here.token().await);
+    let answer = here.submit("/.usher/logout/everywhere", &[("token", &token)]).await;
+    assert_eq!(answer.header("location"), "/.usher/login?note=signed-out-everywhere");
+    is_closed(&mut socket, SIGNED_OUT).await;
+    is_closed(&mut other, SIGNED_OUT).await;
+    there.set_cookie("__Host-usher", &kept);
+    assert_eq!(there.fetch("/ide/who").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(say(&mut of_bob, "still there").await, "still there");
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_planted_before_a_sign_in_is_worth_nothing_after_it() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site).await;
+    let planted = gateway.signed_in("eve").await.cookie("__Host-usher").unwrap();
+    let victim = gateway.browser();
+    victim.set_cookie("__Host-usher", &planted);
+    let page = victim.navigate("/.usher/login").await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER, "it is a session, of its own user: {}", page.body);
+    let token = victim.token().await;
+    victim.submit("/.usher/logout", &[("token", &token)]).await;
+    victim.set_cookie("__Host-usher", &planted);
+    victim.sign_in("ada").await;
+    let own = victim.cookie("__Host-usher").unwrap();
+    assert_ne!(own, planted);
+    let other = gateway.browser();
+    other.set_cookie("__Host-usher", &planted);
+    assert_eq!(other.fetch("/.usher/api/v1/me").await.status, StatusCode::UNAUTHORIZED);
+}
+
+fn revoke(site: &Site, arguments: &[&str]) -> std::process::Output {
+    let config = site.config().display().to_string();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_usher"));
+    command.args(["session", "revoke", "--config", &config]).args(arguments).output().unwrap()
+}
+
+#[tokio::test]
+async fn what_an_operator_revokes_closes_its_websockets_and_its_cookie_is_worth_nothing() {
+    let site = Site::new();
+    let gateway = Gateway::start(&site).await;
+    let (ada, mut of_ada) = at_work(&gateway, "ada").await;
+    let (_bob, mut of_bob) = at_work(&gateway, "bob").await;
+    let elsewhere = revoke(&site, &["ada", "--tenant", "globex"]);
+    assert!(elsewhere.status.success(), "{elsewhere:?}");
+    let done = revoke(&site, &["Ada"]);
+    assert!(done.status.success(), "{done:?}");
+    assert!(String::from_utf8_lossy(&done.stdout).contains("Ada of every tenant"), "{done:?}");
+    is_closed(&mut of_ada, SIGNED_OUT).await;
+    assert_eq!(ada.fetch("/ide/who").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(say(&mut of_bob, "still there").await, "still there");
+    assert!(revoke(&site, &["--all"]).status.success());
+    is_closed(&mut of_bob, SIGNED_OUT).await;
+}
+
+#[test]
+fn a_revocation_that_cannot_be_written_says_why() {
+    let site = Site::new();
+    let never_run = revoke(&site, &["ada"]);
+    assert_eq!(never_run.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&never_run.stderr).contains("no gateway has run"), "{never_run:?}");
+    for wrong in [&["ada", "--tenant", "No Tenant"][..], &[" "], &[], &["ada", "--all"]] {
+        let refused = revoke(&site, wrong);
+        assert!(!refused.status.success() && !refused.stderr.is_empty(), "{wrong:?}");
+    }
+}

@@ -4,6 +4,7 @@ mod api;
 mod home;
 mod pages;
 mod protection;
+mod prove;
 mod sign_in;
 mod start;
 mod support;

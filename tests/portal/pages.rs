@@ -75,6 +75,7 @@ async fn every_page_can_be_looked_at() {
     gallery.keep("home-running", || Ask::get("/").by(&ada)).await;
 
     bench.run(&of_boss).await;
+    gallery.keep("prove", || Ask::get("/.usher/prove?return_to=/.usher/tenant").by(&boss)).await;
     gallery.keep("tenant", || Ask::get("/.usher/tenant").by(&boss)).await;
     bench.workspaces.stop(&of_ada, StopReason::HumanIdle { after_secs: 1800 });
     bench.until(&of_ada, |view| view.phase.name().label() == "stopped").await;

@@ -89,6 +89,43 @@ async fn a_fault_of_ours_is_said_and_not_held_against_anybody() {
 }
 
 #[tokio::test]
+async fn what_is_the_matter_with_an_account_is_told_to_who_proved_the_password_and_to_nobody_else() {
+    let bench = Bench::new().await;
+    let table = [
+        ("locked", "right", StatusCode::FORBIDDEN, "This account is locked"),
+        ("locked", "wrong", StatusCode::UNAUTHORIZED, "do not match"),
+        ("expired", "right", StatusCode::FORBIDDEN, "This account has expired"),
+        ("old-password", "right", StatusCode::FORBIDDEN, "Your password has expired"),
+        ("new-password", "right", StatusCode::FORBIDDEN, "has to be changed"),
+        ("stranger", "wrong", StatusCode::UNAUTHORIZED, "do not match"),
+    ];
+    for (user, password, status, said) in table {
+        let answer = submit(&bench, user, password, "/").await;
+        assert_eq!(answer.status, status, "{user} {password}");
+        assert!(answer.body.contains(said), "{user} {password}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_access_is_told_whom_to_ask_and_nothing_of_other_tenants() {
+    let bench = Bench::new().await;
+    let table = [
+        ("stranger", "You have no access here yet", "no-tenant", "access@usher.example"),
+        ("both", "matched to more than one company", "ambiguous-tenant", "access@usher.example"),
+        ("late", "Your company has no access at present", "tenant-refused", "it@gone.example"),
+    ];
+    for (user, said, class, contact) in table {
+        let answer = submit(&bench, user, "right", "/ide/").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{user}");
+        for text in [said, class, contact, user, "href=\"/.usher/login?return_to=/ide/\""] {
+            assert!(answer.body.contains(text), "{user}: {text} is not in {}", answer.body);
+        }
+        assert!(!answer.body.contains("acme") && !answer.body.contains("identity.tenant"), "{}", answer.body);
+        assert!(!answer.header("set-cookie").starts_with("__Host-usher="), "a session was opened");
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_led_to_another_site() {
     let bench = Bench::new().await;
     for back in ["https://evil.example/", "//evil.example/", "/%5Cevil.example", "/.usher/login"] {

@@ -12,9 +12,10 @@ use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
+use usher::audit::Audit;
 use usher::clock::{Clock as _, ManualClock};
 use usher::config::Config;
-use usher::identity::{Directory, Identity, LookUpError, Password, SignInError};
+use usher::identity::{AccountTrouble, Directory, Identity, LookUpError, Password, Person, SignInError};
 use usher::metrics::Metrics;
 use usher::model::{
     Endpoint, Failure, GroupName, InstanceId, KindName, Principal, ProfileName, Roles, TenantId, Timestamp, UserId,
@@ -163,6 +164,7 @@ impl Bench {
             }),
             identity,
             metrics: metrics.clone(),
+            audit: Audit::off(),
         };
         Self { router: portal::router(state), clock, sessions, metrics, workspaces, observations, _folder: folder }
     }
@@ -182,8 +184,12 @@ impl Bench {
     /// Sends a request and reads the answer's head.
     pub(crate) async fn open(&self, ask: Ask) -> http::Response<Body> {
         let mut request = ask.builder.body(Body::from(ask.body)).expect("request is valid");
-        let caller =
-            Caller { session: ask.session, address: IpAddr::from([192, 0, 2, 7]), request_id: REQUEST_ID.to_owned() };
+        let caller = Caller {
+            session: ask.session,
+            bearer: None,
+            address: IpAddr::from([192, 0, 2, 7]),
+            request_id: REQUEST_ID.to_owned(),
+        };
         request.extensions_mut().insert(caller);
         if let Some(page) = ask.page {
             request.extensions_mut().insert(page);
@@ -251,6 +257,17 @@ pub(crate) fn principal(user: &str) -> Principal {
     }
 }
 
+fn person(user: &str) -> Person {
+    let principal = principal(user);
+    Person { tenant: Some(principal.tenant), groups: principal.groups, ..Person::new(principal.user, principal.source) }
+}
+
+/// Somebody whose tenant is left to rules.
+fn in_groups(user: &str, groups: &[&str]) -> Person {
+    let groups = groups.iter().map(|group| GroupName::new(group).expect("valid")).collect();
+    Person { tenant: None, groups, ..person(user) }
+}
+
 fn offers() -> Vec<Offer> {
     let profile = |name: &str, title: &str, more: &str| ProfileOffer {
         name: ProfileName::new(name).expect("valid"),
@@ -284,8 +301,11 @@ fn config(folder: &tempfile::TempDir) -> Config {
 state_dir: {folder}
 listen: {{ public: {{ address: '127.0.0.1:0', tls: {{ certificate: c, key: k }} }} }}
 session: {{ keys: [ {{ id: k1, file: {key} }} ] }}
-identity: {{ directories: [ {{ name: people, users_file: {{ path: users.yaml }} }} ] }}
-tenants: {{ acme: {{ max_running: 3 }} }}
+identity:
+  directories: [ {{ name: people, users_file: {{ path: users.yaml }} }} ]
+  tenant: [ {{ group: 'tenant-(?<tenant>.+)' }} ]
+  contact: access@usher.example
+tenants: {{ acme: {{ max_running: 3 }}, gone: {{ disabled: true, contact: it@gone.example }} }}
 workspaces:
   ide: {{ runtime: process, process: {{ command: [ide] }}, profiles: {{ large: {{}}, small: {{}} }} }}
   notebook: {{ runtime: process, process: {{ command: [notebook] }} }}
@@ -307,17 +327,25 @@ impl Directory for People {
         "people"
     }
 
-    async fn verify(&self, user: &str, password: &Password) -> Result<Principal, SignInError> {
+    async fn verify(&self, user: &str, password: &Password) -> Result<Person, SignInError> {
         match user {
             "busy" => Err(SignInError::Busy),
             "disabled" => Err(SignInError::Disabled),
-            "ada" | "boss" if password.expose() == "right" => Ok(principal(user)),
+            "locked" if password.expose() == "right" => Err(SignInError::Locked),
+            "locked" => Err(SignInError::Unproven(AccountTrouble::Locked)),
+            "expired" => Err(SignInError::Expired),
+            "old-password" => Err(SignInError::PasswordExpired),
+            "new-password" => Err(SignInError::PasswordMustChange),
+            "stranger" if password.expose() == "right" => Ok(in_groups(user, &[])),
+            "both" if password.expose() == "right" => Ok(in_groups(user, &["tenant-acme", "tenant-gone"])),
+            "late" if password.expose() == "right" => Ok(in_groups(user, &["tenant-gone"])),
+            "ada" | "boss" if password.expose() == "right" => Ok(person(user)),
             _ => Err(SignInError::WrongCredentials),
         }
     }
 
-    async fn look_up(&self, user: &UserId) -> Result<Option<Principal>, LookUpError> {
-        Ok(Some(principal(user.as_str())))
+    async fn look_up(&self, user: &UserId) -> Result<Option<Person>, LookUpError> {
+        Ok(Some(person(user.as_str())))
     }
 }
 

@@ -66,7 +66,8 @@ export class Gateway {
    * @param {Record<string, object>} workspaces
    * @param {object} options
    * @param {object[]} options.users with passwords in the clear; users with the same password share its hash
-   * @param {(configuration: object) => object} options.adapt changes the configuration before it is written
+   * @param {(configuration: object, folder: string) => object} options.adapt changes the configuration before it is
+   *   written to the folder
    * @param {string[]} options.prefix a command that runs the gateway's, such as `taskset -c 0`
    * @param {boolean} options.discardOutput log to nowhere, as a bench wants it
    */
@@ -75,7 +76,7 @@ export class Gateway {
     const folder = mkdtempSync(join(tmpdir(), `usher-${name}-`));
     const [port, adminPort] = await freePorts(2);
     const gateway = new Gateway(name, folder, port, adminPort);
-    gateway.#write(users, adapt(gateway.#configuration(workspaces, users)));
+    gateway.#write(users, adapt(gateway.#configuration(workspaces, users), folder));
     await gateway.#run(options.prefix ?? [], options.discardOutput ?? false);
     return gateway;
   }

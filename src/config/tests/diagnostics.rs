@@ -25,7 +25,7 @@ fn findings(folder: &Folder, replace: &str, with: &str) -> Vec<String> {
 const MISTAKES: &[(&str, &str, &str)] = &[
     // Shape.
     ("session:", "sesion: {}\nsession:", "6:1 sesion: unknown key; did you mean \"session\"?"),
-    ("session:", "zzz: {}\nsession:", "6:1 zzz: unknown key; known here: http, identity, ..."),
+    ("session:", "zzz: {}\nsession:", "6:1 zzz: unknown key; known here: assertion, http, identity, ..."),
     ("public_url: https://localhost:8443\n", "", "1:1 public_url: missing; this key is required"),
     ("tls: {", "tls: { kee: 1,", "5:12 listen.public.tls.kee: unknown key; did you mean \"key\"?"),
     ("127.0.0.1:0", "8443", "4:14 listen.public.address: must be text; put it in quotes"),
@@ -71,6 +71,77 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "[]",
         "9:16 identity.directories: must have at least 1 entry",
     ),
+    (", users_file: { path: secrets/users.yaml }", "", "9:18 identity.directories[0]: needs one of: users_file, ldap"),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: {  } } ]",
+        "9:94 identity.tokens[0].keys: needs one of: discovery, url, set, set_file, public_key_file, secret_file",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { discovery: true, url: x } } ]",
+        "9:113 identity.tokens[0].keys.url: stands beside discovery; keys are at one place",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { discovery: false } } ]",
+        "9:107 identity.tokens[0].keys.discovery: must be true, or be left out",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { url: x } } ]",
+        "9:101 identity.tokens[0].keys.url: must be an https address for keys to be fetched",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { url: \"http://x/k\" } } ]",
+        "9:101 identity.tokens[0].keys.url: must be https for keys to be fetched; plaintext: true allows http",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { set: x } } ]",
+        "9:101 identity.tokens[0].keys.set: must be a JSON Web Key Set: an object with a list `keys`",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { secret_file: certs/none } } ]",
+        "9:109 identity.tokens[0].keys.secret_file: cannot read .../certs/none: no such file or directory",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { secret_file: secrets/short } } ]",
+        "9:109 identity.tokens[0].keys.secret_file: must have at least 32 bytes",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { public_key_file: certs/tls.crt } } ]",
+        "9:113 identity.tokens[0].keys.public_key_file: must hold a public key in PEM form",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], algorithms: [ HS256 ], keys: { set: '{ \"keys\": [] }' } } ]",
+        "9:102 identity.tokens[0].algorithms[0]: needs a secret_file",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], algorithms: [ none ], keys: { set: '{ \"keys\": [] }' } } ]",
+        "9:102 identity.tokens[0].algorithms[0]: must be one of: HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], types: [ logout+jwt ], keys: { set: '{ \"keys\": [] }' } } ]",
+        "9:97 identity.tokens[0].types[0]: is the type of messages about the end of sessions, which vouch for nobody",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], cookie: __Host-usher, keys: { set: '{ \"keys\": [] }' } } ]",
+        "9:96 identity.tokens[0].cookie: is a name of the gateway's own cookies",
+    ),
+    (
+        "identity:",
+        "identity:\n  tokens: [ { name: t, issuer: \"https://i\", audience: [ u ], tenant: [ { fixed: a } ], keys: { discovery: true, least_age: 2h } } ]",
+        "9:124 identity.tokens[0].keys.least_age: is longer than most_age",
+    ),
     (
         "  ide: {",
         "  ide: { activity: [ sleep ],",
@@ -115,6 +186,39 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "secrets/session-k1 }",
         "secrets/session-k1 }, { id: k2, file: secrets/session-k1 }",
         "7:65 session.keys[1].file: holds the same key as session.keys[0].file",
+    ),
+    ("session:", "session:\n  refresh: 25h", "7:12 session.refresh: must not be longer than 24h"),
+    ("session:", "session:\n  refresh: 0s", "7:12 session.refresh: must be longer than 0s"),
+    ("session:", "session:\n  reauthenticate: 0s", "7:19 session.reauthenticate: must be longer than 0s"),
+    (
+        "secrets/session-k1 }",
+        "secrets/session-k1, sign_from: tomorrow }, { id: k2, file: secrets/session-k2 }",
+        "7:58 session.keys[0].sign_from: must be a time in UTC, as in 2026-03-02T10:30:00Z",
+    ),
+    (
+        "secrets/session-k1 }",
+        "secrets/session-k1, sign_from: 2026-03-02T10:30:00Z }",
+        "7:9 session.keys: one key must be without sign_from, ...",
+    ),
+    (
+        "session:",
+        "assertion: { keys: [ { id: a1, file: secrets/session-k1 } ] }\nsession:",
+        "6:38 assertion.keys[0].file: holds no private key in PEM form",
+    ),
+    (
+        "session:",
+        "assertion: { keys: [ { id: a1, file: secrets/p384.pem } ] }\nsession:",
+        "6:38 assertion.keys[0].file: must hold a PKCS#8 key on the curve P-256 or Ed25519 ...",
+    ),
+    (
+        "session:",
+        "assertion: { keys: [ { id: a1, file: certs/tls.key }, { id: a1, file: certs/ca.key } ] }\nsession:",
+        "6:61 assertion.keys[1].id: \"a1\" is the id of assertion.keys[0] already",
+    ),
+    (
+        "workspace: ide }",
+        "workspace: ide, assertion: true }",
+        "... routes[0].assertion: needs a key in assertion.keys ...",
     ),
     ("session:", "session:\n  idle: 13h", "7:9 session.idle: must not be longer than session.lifetime"),
     ("session:", "session:\n  idle: 0s", "7:9 session.idle: must be longer than 0s"),
@@ -290,6 +394,23 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "13:54 routes[0].allow.roles[0]: must be one of: user, tenant-admin, operator",
     ),
     ("identity:", "log: { filter: 'a=b=c' }\nidentity:", "8:16 log.filter: must be a level ..."),
+    ("identity:", "log: { audit: file }\nidentity:", "8:15 log.audit: must be one of: stdout, stderr, off"),
+    (
+        "identity:",
+        "log: { audit_file: gone/a }\nidentity:",
+        "8:20 log.audit_file: stands in a folder that is not there",
+    ),
+    ("identity:", "log: { audit_file: certs }\nidentity:", "8:20 log.audit_file: must be a file, but a folder ..."),
+    (
+        "identity:",
+        "log: { audit_file: /dev/null }\nidentity:",
+        "warning: 8:20 log.audit_file: can be read by everybody on this machine; ...",
+    ),
+    (
+        "identity:",
+        "log: { audit: off, audit_file: a }\nidentity:",
+        "8:32 log.audit_file: is given while log.audit is off; leave one of them out",
+    ),
     (
         "identity:",
         "shutdown: { deadline: 1s }\nidentity:",
@@ -299,6 +420,148 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "identity:",
         "tenants: { acme: { max_running: 1, max_running_per_user: 2 } }\nidentity:",
         "warning: 8:58 tenants.acme.max_running_per_user: is more than ...",
+    ),
+    // Rules for tenant and roles.
+    (
+        "workspaces:\n",
+        "  tenant: [ {} ]\nworkspaces:\n",
+        "10:13 identity.tenant[0]: needs one of: group, dn, attribute, claim, fixed",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { group: 't-([a-z]+)' } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].group: does not say which part is the tenant; write (?<tenant>...), or (?:...) for other brackets",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { dn: 'ou=acme,.*' } ]\nworkspaces:\n",
+        "10:19 identity.tenant[0].dn: does not say which part is the tenant; write (?<tenant>...)",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { pattern: a } ]\nworkspaces:\n",
+        "10:13 identity.tenant[0]: needs one of: group, dn, attribute, claim, fixed",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { group: a, fixed: b } ]\nworkspaces:\n",
+        "10:25 identity.tenant[0].fixed: stands beside group; a rule has one of them",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { group: \"(a\" } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].group: is not a regular expression: unclosed group",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { group: \"a)|(b\" } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].group: is not a regular expression: unopened group",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { group: \"t-(?<tenent>.*)\" } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].group: has a part named \"tenent\"; the one name that means something is \"tenant\"",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { group: a, pattern: b } ]\nworkspaces:\n",
+        "10:25 identity.tenant[0].pattern: belongs beside attribute or claim",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { claim: a, pattern: \"[\" } ]\nworkspaces:\n",
+        "10:34 identity.tenant[0].pattern: is not a regular expression: unclosed character class",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { claim: a, pattern: \"\\\\w{1000}\" } ]\nworkspaces:\n",
+        "10:34 identity.tenant[0].pattern: is too large; name fewer repetitions or smaller classes",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { claim: 5 } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].claim: must be text or a list, not a number",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { claim: [] } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].claim: must have at least 1 entry",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { claim: [ 5 ] } ]\nworkspaces:\n",
+        "10:24 identity.tenant[0].claim[0]: must be text; put it in quotes",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { claim: a..b } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].claim: has nothing between two dots; write keys that have dots of their own as a list",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { fixed: defaults } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].fixed: \"defaults\" is not a tenant",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { fixed: Acme } ]\nworkspaces:\n",
+        "10:22 identity.tenant[0].fixed: must be 1 to 48 of a-z, 0-9 and -, with a letter or digit at both ends",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { fixed: acme }, { group: a } ]\nworkspaces:\n",
+        "10:13 identity.tenant[0]: settles the tenant of everybody, so the rules after it are never asked; put it last",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { dn: \"uid=.*,OU=(?<tenant>.*)\" } ]\nworkspaces:\n",
+        "10:19 identity.tenant[0].dn: can never apply: attribute types are in lower case here (ou=, not OU=)",
+    ),
+    (
+        "workspaces:\n",
+        "  tenant: [ { grup: a } ]\nworkspaces:\n",
+        "10:15 identity.tenant[0].grup: unknown key; did you mean \"group\"?",
+    ),
+    (
+        "workspaces:\n",
+        "  roles: [ { role: operator } ]\nworkspaces:\n",
+        "10:12 identity.roles[0]: needs one of: group, attribute, claim",
+    ),
+    (
+        "workspaces:\n",
+        "  roles: [ { group: a } ]\nworkspaces:\n",
+        "10:12 identity.roles[0].role: missing; this key is required",
+    ),
+    (
+        "workspaces:\n",
+        "  roles: [ { role: user, group: a } ]\nworkspaces:\n",
+        "10:20 identity.roles[0].role: must be one of: operator, tenant-admin",
+    ),
+    (
+        "workspaces:\n",
+        "  roles: [ { role: operator, claim: a } ]\nworkspaces:\n",
+        "10:12 identity.roles[0]: needs one of: value, pattern",
+    ),
+    (
+        "workspaces:\n",
+        "  roles: [ { role: operator, claim: a, value: b, pattern: c } ]\nworkspaces:\n",
+        "10:50 identity.roles[0].pattern: stands beside value; a rule has one of them",
+    ),
+    (
+        "workspaces:\n",
+        "  roles: [ { role: operator, group: a, value: b } ]\nworkspaces:\n",
+        "10:40 identity.roles[0].value: belongs beside attribute or claim",
+    ),
+    (
+        "workspaces:\n",
+        "  roles: [ { role: operator, claim: a, value: \"{user}\" } ]\nworkspaces:\n",
+        "10:47 identity.roles[0].value: unknown placeholder {user}; known here: {tenant}",
+    ),
+    ("workspaces:\n", "  contact: \"\"\nworkspaces:\n", "10:12 identity.contact: must have at least 1 characters"),
+    (
+        "users.yaml } }",
+        "users.yaml }, tenant: [ { group: a } ] }",
+        "9:76 identity.directories[0].tenant: is never asked: each user of a users file has a tenant there",
     ),
 ];
 
@@ -315,6 +578,8 @@ fn reads_like(text: &str, pattern: &str) -> bool {
 
 fn folder_with_bad_keys() -> Folder {
     let folder = Folder::new();
+    let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    folder.write("secrets/p384.pem", p384.serialize_pem().as_bytes());
     folder.write("secrets/short", b"hunter2secret");
     folder.write("secrets/weak", &[b'h'; 64]);
     let open = folder.write("secrets/open", &(0..64).collect::<Vec<u8>>());

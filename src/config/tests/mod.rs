@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod documents;
+mod ldap;
 mod properties;
 
 use std::os::unix::fs::PermissionsExt;
@@ -42,6 +43,7 @@ impl Folder {
             folder.write(&format!("secrets/session-{name}"), &key);
         }
         folder.write("secrets/users.yaml", b"users: []\n");
+        folder.write("secrets/ldap-password", b"only for tests\n");
         folder
     }
 

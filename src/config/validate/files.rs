@@ -83,7 +83,8 @@ fn certificates(path: &KeyPath, file: &str, checks: &mut Checks<'_>) -> Option<V
     }
 }
 
-fn private_key(path: &KeyPath, file: &str, checks: &mut Checks<'_>) -> Option<PrivateKeyDer<'static>> {
+/// Reads a private key in PEM form.
+pub(super) fn private_key(path: &KeyPath, file: &str, checks: &mut Checks<'_>) -> Option<PrivateKeyDer<'static>> {
     let bytes = read(path, file, LARGEST_PEM, checks)?;
     if is_world_readable(&absolute(checks.folder, file)) {
         checks.warning(path, "can be read by everybody on this machine; take the permission away (chmod o-r)");

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::files::{self, is_world_readable};
-use super::{Checks, Draft, KeyPath, quoted};
+use super::{Checks, Draft, KeyPath, quoted, rules, tokens};
 use crate::config::report::{Diagnostic, Severity};
 use crate::config::{Directory, users_file};
 use crate::model::TenantId;
@@ -20,18 +20,41 @@ pub(super) fn check(draft: &Draft, checks: &mut Checks<'_>) {
             let message = format!("another directory is named {} already", quoted(&directory.name));
             checks.error(&path.key("name"), message);
         }
-        check_users_file(&path.key("users_file").key("path"), directory, draft, &mut people, checks);
+        check_kind(&path, directory, checks);
+        if let Some(file) = &directory.users_file {
+            let path = path.key("users_file").key("path");
+            check_users_file(&path, &directory.name, &file.path, draft, &mut people, checks);
+        }
+        if let Some(ldap) = &directory.ldap {
+            super::ldap::check(&path.key("ldap"), ldap, checks);
+        }
+    }
+    tokens::check(identity, checks);
+    rules::check(identity, checks);
+}
+
+/// A directory is one thing.
+fn check_kind(path: &KeyPath, directory: &Directory, checks: &mut Checks<'_>) {
+    let keys = Directory::KIND_KEYS;
+    let stated: Vec<&str> = keys.iter().copied().filter(|key| checks.source.has(&path.key(key))).collect();
+    match stated.as_slice() {
+        [] if directory.kind().is_none() => checks.error(path, format!("needs one of: {}", keys.join(", "))),
+        [first, second, ..] => {
+            checks.error_at_key(&path.key(second), format!("stands beside {first}; a directory is one of them"));
+        }
+        _ => {}
     }
 }
 
 fn check_users_file(
     path: &KeyPath,
-    directory: &Directory,
+    directory: &str,
+    file: &str,
     draft: &Draft,
     people: &mut People,
     checks: &mut Checks<'_>,
 ) {
-    let Some(file) = files::name(path, &directory.users_file.path, checks) else { return };
+    let Some(file) = files::name(path, file, checks) else { return };
     if is_world_readable(&file) {
         checks.warning(path, "can be read by everybody on this machine; take the permission away (chmod o-r)");
     }
@@ -39,7 +62,7 @@ fn check_users_file(
         Ok(read) => {
             checks.named.read.note(&file, read.hash);
             checks.named.findings.extend(read.findings);
-            people.add(&directory.name, &file, read.users, checks);
+            people.add(directory, &file, read.users, checks);
         }
         Err(message) => {
             checks.named.read.look_at(&file);

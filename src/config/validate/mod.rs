@@ -3,15 +3,19 @@
 //! Each check adds what it finds; none stops the others. What a misfit has already been reported for is absent
 //! from the draft, so nothing is reported twice.
 
+mod assertion;
 mod files;
 mod headers;
 mod hosts;
 mod identity;
+mod ldap;
 mod listen;
 mod routes;
+mod rules;
 mod session;
 mod spans;
 mod tenants;
+mod tokens;
 mod top;
 mod workspaces;
 
@@ -41,6 +45,7 @@ pub(super) fn validate(draft: &Draft, source: &mut Source, folder: &Path, read: 
     spans::check(draft, &mut checks);
     session::check(draft, &mut checks);
     identity::check(draft, &mut checks);
+    assertion::check(draft, &mut checks);
     tenants::check(draft, &mut checks);
     workspaces::check(draft, &mut checks);
     routes::check(draft, &mut checks);

@@ -1,12 +1,15 @@
 //! `session`: keys and lifetimes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::files::{is_world_readable, read};
 use super::{Checks, Draft, KeyPath, quoted};
 use crate::config::SessionKey;
 use crate::config::paths::absolute;
 
+/// Longest time between two readings of a user.
+const LONGEST_REFRESH: Duration = Duration::from_secs(86_400);
 /// Shortest key: as long as the output of SHA-256, which signs with it.
 const SHORTEST_KEY: usize = 32;
 /// Largest key file; nobody needs more.
@@ -19,8 +22,22 @@ pub(super) fn check(draft: &Draft, checks: &mut Checks<'_>) {
     if session.idle > session.lifetime {
         checks.error(&KeyPath::of("session.idle"), "must not be longer than session.lifetime");
     }
+    if session.refresh.0 > LONGEST_REFRESH {
+        checks.error(&KeyPath::of("session.refresh"), "must not be longer than 24h");
+    }
     distinct_ids(&session.keys, checks);
+    times_to_sign(&session.keys, checks);
     strong_keys(&session.keys, checks);
+}
+
+fn times_to_sign(keys: &[SessionKey], checks: &mut Checks<'_>) {
+    for (at, _) in keys.iter().enumerate().filter(|(_, key)| key.signs_from().is_none()) {
+        checks.error(&path_of(at).key("sign_from"), "must be a time in UTC, as in 2026-03-02T10:30:00Z");
+    }
+    if !keys.is_empty() && keys.iter().all(|key| key.sign_from.is_some()) {
+        let message = "one key must be without sign_from, so that there is always one that signs";
+        checks.error(&KeyPath::of("session.keys"), message);
+    }
 }
 
 fn distinct_ids(keys: &[SessionKey], checks: &mut Checks<'_>) {

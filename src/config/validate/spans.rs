@@ -23,6 +23,8 @@ pub(super) fn check(draft: &Draft, checks: &mut Checks<'_>) {
         let path = KeyPath::of("session");
         has_length(&path.key("lifetime"), session.lifetime, checks);
         has_length(&path.key("idle"), session.idle, checks);
+        has_length(&path.key("refresh"), session.refresh, checks);
+        has_length(&path.key("reauthenticate"), session.reauthenticate, checks);
     }
     if let Some(identity) = &draft.identity {
         has_length(&KeyPath::of("identity.throttle.window"), identity.throttle.window, checks);

@@ -4,7 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Checks, Draft, KeyPath, files};
 use crate::config::public_url::PublicUrl;
-use crate::config::{ByteSize, Http, Log, Shutdown, Upstream};
+use crate::config::{AuditOutput, ByteSize, Http, Log, Shutdown, Upstream};
 
 pub(super) fn check(draft: &Draft, checks: &mut Checks<'_>) {
     if let Some(Err(rule)) = draft.public_url.as_deref().map(PublicUrl::parse) {
@@ -24,6 +24,7 @@ pub(super) fn check(draft: &Draft, checks: &mut Checks<'_>) {
     }
     if let Some(log) = &draft.log {
         filter(log, checks);
+        audit_file(log, checks);
     }
 }
 
@@ -59,5 +60,21 @@ fn filter(log: &Log, checks: &mut Checks<'_>) {
     if EnvFilter::try_new(&log.filter).is_err() {
         let message = "must be a level (error, warn, info, debug, trace) or a filter such as info,usher::proxy=debug";
         checks.error(&KeyPath::of("log.filter"), message);
+    }
+}
+
+fn audit_file(log: &Log, checks: &mut Checks<'_>) {
+    let Some(file) = &log.audit_file else { return };
+    let path = KeyPath::of("log.audit_file");
+    let Some(absolute) = files::name(&path, file, checks) else { return };
+    if absolute.is_dir() {
+        checks.error(&path, "must be a file, but a folder stands there");
+    } else if !absolute.parent().is_some_and(std::path::Path::is_dir) {
+        checks.error(&path, "stands in a folder that is not there");
+    } else if files::is_world_readable(&absolute) {
+        checks.warning(&path, "can be read by everybody on this machine; take the permission away (chmod o-r)");
+    }
+    if log.audit == AuditOutput::Off {
+        checks.error(&path, "is given while log.audit is off; leave one of them out");
     }
 }

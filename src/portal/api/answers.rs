@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Evidence, Phase, Principal, Role, StartStep, StopReason, Timestamp};
 use crate::portal::state::{ProfileOffer, WorkspaceOffer};
 use crate::portal::tenant::since;
-use crate::session::Session;
+use crate::portal::visit::Proof;
 use crate::workspace::View;
 
 /// A time in RFC 3339.
@@ -41,6 +41,13 @@ pub(super) struct Me {
     signed_in_at: Time,
     /// When they have to sign in again at the latest.
     expires_at: Time,
+}
+
+/// What signing out everywhere came to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct EndedSessions {
+    /// How many sessions of the caller were in use. Others, whose browsers were not seen lately, have ended as well.
+    pub(super) ended: usize,
 }
 
 /// The caller's workspaces.
@@ -224,7 +231,11 @@ pub(super) struct TenantWorkspace {
 }
 
 impl Me {
-    pub(super) fn new(session: &Session, principal: &Principal, tenant_title: Option<String>) -> Self {
+    pub(super) fn new(proof: &Proof, principal: &Principal, tenant_title: Option<String>) -> Self {
+        let (signed_in_at, expires_at) = match proof {
+            Proof::Session(session) => (session.opened(), session.expires()),
+            Proof::Bearer(bearer) => (bearer.issued(), bearer.expires()),
+        };
         Self {
             user: principal.user.to_string(),
             display_name: principal.greeting().to_owned(),
@@ -236,8 +247,8 @@ impl Me {
                 .filter(|role| principal.roles.has(*role))
                 .collect(),
             source: principal.source.to_string(),
-            signed_in_at: session.opened().into(),
-            expires_at: session.expires().into(),
+            signed_in_at: signed_in_at.into(),
+            expires_at: expires_at.into(),
         }
     }
 }

@@ -3,21 +3,26 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use http::StatusCode;
+use http::header::SET_COOKIE;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answers::{HoldBody, Me, StartBody, TenantWorkspace, TenantWorkspaceList, Workspace, WorkspaceList};
+use super::answers::{
+    EndedSessions, HoldBody, Me, StartBody, TenantWorkspace, TenantWorkspaceList, Workspace, WorkspaceList,
+};
 use super::openapi::openapi_document;
+use crate::audit::Action;
 use crate::model::ErrorKind;
 use crate::portal::actions::{self, ActionRefused};
 use crate::portal::language::Language;
+use crate::portal::login;
 use crate::portal::problem::{self, Said};
 use crate::portal::shell::may_administer;
 use crate::portal::state::{Portal, WorkspaceOffer};
 use crate::portal::tenant;
-use crate::portal::visit::ApiCaller;
+use crate::portal::visit::{ApiCaller, Proof};
 
 /// An answer, or the problem document in its place.
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -38,7 +43,7 @@ impl IntoResponse for Refusal {
 
 pub(super) async fn me(State(portal): State<Portal>, caller: ApiCaller) -> Json<Me> {
     let title = (portal.state.tenants)(&caller.principal.tenant).title;
-    Json(Me::new(&caller.session, &caller.principal, title))
+    Json(Me::new(&caller.proof, &caller.principal, title))
 }
 
 pub(super) async fn workspaces(State(portal): State<Portal>, caller: ApiCaller) -> Json<WorkspaceList> {
@@ -86,7 +91,8 @@ pub(super) async fn hold(
 ) -> Answer<Workspace> {
     let offer = offered(&portal, &caller, &kind)?;
     let body: HoldBody = read(&caller, &body)?;
-    let until = actions::hold(&portal, &caller.principal, &offer, body.seconds);
+    let event = caller.event(Action::WorkspaceHold);
+    let until = actions::hold(&portal, &caller.principal, &offer, body.seconds, event);
     let until = until.map_err(|refused| refuse(&caller, &refused))?;
     Ok(Json(now(&portal, &caller, &offer).held_until(until)))
 }
@@ -102,10 +108,28 @@ pub(super) async fn tenant_stop(
     caller: ApiCaller,
     Path((user, kind)): Path<(String, String)>,
 ) -> Answer<TenantWorkspace> {
-    administers(&caller)?;
-    let view = tenant::stop(&portal, &caller.principal, &user, &kind);
+    let event = caller.event(Action::WorkspaceStop);
+    if let Err(refused) = administers(&caller) {
+        tenant::record_forbidden(&portal, &caller.principal, event);
+        return Err(refused);
+    }
+    let sessions = &portal.state.sessions;
+    let is_fresh = match &caller.proof {
+        Proof::Session(session) => sessions.is_freshly_proved(session),
+        Proof::Bearer(bearer) => sessions.is_fresh(bearer.issued()),
+    };
+    if !is_fresh {
+        return Err(answer(&caller, StatusCode::FORBIDDEN, ErrorKind::ProofNeeded));
+    }
+    let view = tenant::stop(&portal, &caller.principal, &user, &kind, event);
     let view = view.ok_or_else(|| refuse(&caller, &ActionRefused::NotFound))?;
     Ok(Json(TenantWorkspace::from(&*portal.state.workspaces.view(&view.id))))
+}
+
+pub(super) async fn end_sessions(State(portal): State<Portal>, caller: ApiCaller) -> Response {
+    let ended = login::end_everywhere(&portal, &caller.principal, caller.event(Action::SignOutEverywhere));
+    let cookie = AppendHeaders([(SET_COOKIE, portal.state.sessions.clear_cookie())]);
+    (cookie, Json(EndedSessions { ended })).into_response()
 }
 
 pub(super) async fn openapi(_: ApiCaller) -> Json<impl Serialize> {

@@ -8,7 +8,7 @@ mod handlers;
 mod openapi;
 
 use axum::Router;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use super::state::Portal;
 
@@ -34,7 +34,7 @@ struct Endpoint {
     handler: fn() -> MethodRouter<Portal>,
 }
 
-const ENDPOINTS: [Endpoint; 9] = [
+const ENDPOINTS: [Endpoint; 10] = [
     Endpoint {
         method: "get",
         path: "/me",
@@ -44,6 +44,16 @@ const ENDPOINTS: [Endpoint; 9] = [
         gives: Some("Me"),
         refuses: &[],
         handler: || get(handlers::me),
+    },
+    Endpoint {
+        method: "delete",
+        path: "/sessions",
+        operation: "endSessions",
+        summary: "Signs the caller out everywhere, this session included. What was opened with a login closes.",
+        takes: None,
+        gives: Some("EndedSessions"),
+        refuses: &[],
+        handler: || delete(handlers::end_sessions),
     },
     Endpoint {
         method: "get",

@@ -4,7 +4,9 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::answers::{HoldBody, Me, StartBody, TenantWorkspace, TenantWorkspaceList, Workspace, WorkspaceList};
+use super::answers::{
+    EndedSessions, HoldBody, Me, StartBody, TenantWorkspace, TenantWorkspaceList, Workspace, WorkspaceList,
+};
 use super::{BASE, ENDPOINTS, Endpoint};
 use crate::portal::problem::ProblemDocument;
 
@@ -23,15 +25,16 @@ pub fn openapi_document() -> Value {
         "info": {
             "title": "Usher",
             "version": "1",
-            "description": "What the portal's pages do, for scripts on those pages. Every call needs the session's \
-                cookie and, in X-Usher-Token, the token that only the pages hold.",
+            "description": "What the portal's pages do, for scripts. Every call needs the session's cookie and, in \
+                X-Usher-Token, the token that only the pages hold; or a bearer token of a configured issuer.",
         },
         "servers": [{ "url": BASE }],
-        "security": [{ "session": [], "token": [] }],
+        "security": [{ "session": [], "token": [] }, { "bearer": [] }],
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "session": { "type": "apiKey", "in": "cookie", "name": crate::session::COOKIE_NAME },
+                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
                 "token": { "type": "apiKey", "in": "header", "name": "X-Usher-Token" },
             },
             "schemas": schemas(),
@@ -73,7 +76,7 @@ const fn meaning(status: u16) -> &'static str {
     match status {
         400 => "The body cannot be read.",
         401 => "Nobody is signed in.",
-        403 => "The token is missing or wrong, or the caller may not do this.",
+        403 => "The token is missing or wrong, the caller may not do this, or has to prove again who they are first.",
         404 => "There is no such workspace for the caller.",
         409 => "Not in its present state, or as many as allowed run already.",
         _ => "The gateway is shutting down.",
@@ -97,6 +100,7 @@ fn schemas() -> Value {
     });
     let (mut answers, mut bodies) = (settings.clone().for_serialize().into_generator(), settings.into_generator());
     add::<Me>(&mut answers);
+    add::<EndedSessions>(&mut answers);
     add::<WorkspaceList>(&mut answers);
     add::<Workspace>(&mut answers);
     add::<TenantWorkspaceList>(&mut answers);

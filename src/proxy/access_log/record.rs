@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::AccessLog;
+use crate::identity::tokens::Bearer;
 use crate::metrics::{RouteSeries, TenantSeries};
 use crate::model::{ErrorKind, Principal, Timestamp};
 use crate::proxy::admit::Authority;
@@ -99,6 +100,8 @@ pub struct Record {
     pub route: Option<Arc<str>>,
     /// Who it was.
     pub principal: Option<Arc<Principal>>,
+    /// The token that vouches for them. Kept until the answer's end, so that the token's end is noticed.
+    pub bearer: Option<Arc<Bearer>>,
     /// The run that it was forwarded to.
     pub instance: Option<crate::model::InstanceId>,
     /// Why the gateway answered by itself.
@@ -172,6 +175,7 @@ impl Record {
             authority: None,
             route: None,
             principal: None,
+            bearer: None,
             instance: None,
             error: None,
             reason: None,

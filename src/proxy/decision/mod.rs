@@ -43,12 +43,16 @@ pub struct Facts<'a> {
     pub request: &'a Admitted,
     /// The route that covers it, or what is not known.
     pub found: Result<&'a Match, Miss>,
-    /// Who is there, by a session that is valid now.
+    /// Who is there, by a session or token that is valid now.
     pub principal: Option<&'a Arc<Principal>>,
     /// Whether their tenant is disabled or unknown.
     pub tenant_disabled: bool,
     /// Which page sent the request.
     pub origin: OriginCheck,
+    /// Whether a browser would send by itself what shows who is there, so that the page that sent it matters.
+    pub ambient: bool,
+    /// Whether it is a session that shows who is there.
+    pub has_session: bool,
     /// What the browser wants it for.
     pub fetch: Fetch,
     /// The workspace by [`workspace_of`], and what it is doing; `None` if that gave none.
@@ -131,7 +135,8 @@ fn decide_own(facts: &Facts<'_>) -> Decision {
     if facts.request.is_tunnel() {
         return Decision::Deny(ErrorKind::BadRequest);
     }
-    if !facts.request.is_safe() && facts.origin != OriginCheck::Own {
+    let script = page == OwnPage::Api && !facts.ambient;
+    if !facts.request.is_safe() && facts.origin != OriginCheck::Own && !script {
         return Decision::Deny(ErrorKind::ForeignOrigin);
     }
     let is_page = matches!(page, OwnPage::Page | OwnPage::Public | OwnPage::Enter);
@@ -142,6 +147,10 @@ fn decide_own(facts: &Facts<'_>) -> Decision {
     match facts.principal {
         None if needs_somebody => Decision::Login { navigation: facts.fetch.wants_page(facts.request) },
         Some(_) if needs_somebody && facts.tenant_disabled => Decision::Deny(ErrorKind::TenantRefused),
+        // Only a session can be taken along to another host.
+        Some(_) if page == OwnPage::Enter && !facts.has_session => {
+            Decision::Login { navigation: facts.fetch.wants_page(facts.request) }
+        }
         Some(principal) if page == OwnPage::Enter => decide_enter(facts, principal),
         _ => Decision::Own,
     }
@@ -193,6 +202,8 @@ fn may_use(facts: &Facts<'_>, found: &Match, principal: &Principal) -> Result<()
     }
     let sound = match facts.origin {
         OriginCheck::Own => true,
+        // No page of another site has the token of a header or sub-protocol, and none can make a browser send it.
+        _ if !facts.ambient => true,
         // Every browser names the origin of a WebSocket and of an unsafe request; what does not is no browser. It
         // may do the latter, since no page can have made it, but a tunnel it gets only by naming our origin.
         OriginCheck::Absent | OriginCheck::SameHost => !facts.request.is_tunnel(),

@@ -11,6 +11,7 @@ struct Case {
     principal: Option<Arc<Principal>>,
     tenant_disabled: bool,
     origin: OriginCheck,
+    ambient: bool,
     fetch: Fetch,
     state: WorkspaceState,
     /// Host and path that `/.usher/enter` is to lead to.
@@ -27,6 +28,7 @@ fn case(method: &'static str, target: &'static str) -> Case {
         tenant_disabled: false,
         origin: if matches!(method, "GET" | "HEAD") { OriginCheck::Absent } else { OriginCheck::Own },
         fetch: if tunnel { Fetch::Subresource } else { Fetch::Navigation },
+        ambient: true,
         state: ready(),
         onward: None,
     }
@@ -47,6 +49,8 @@ impl Case {
             principal: self.principal.as_ref(),
             tenant_disabled: self.tenant_disabled,
             origin: self.origin,
+            ambient: self.ambient,
+            has_session: self.ambient,
             fetch: self.fetch,
             workspace: workspace.as_ref().map(|id| (id, self.state.clone())),
             onward: onward.as_ref(),
@@ -236,6 +240,8 @@ fn a_state_of_somebody_elses_workspace_is_never_acted_on() {
             principal: Some(&ada),
             tenant_disabled: false,
             origin: OriginCheck::Own,
+            ambient: true,
+            has_session: true,
             fetch: Fetch::Navigation,
             workspace,
             onward: None,

@@ -10,6 +10,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::visit::Visit;
+use crate::audit::{Action, By, Event};
 use crate::model::ErrorKind;
 use crate::proxy::admit::Admitted;
 use crate::proxy::body::AnswerBody;
@@ -86,7 +87,10 @@ impl Visit<'_> {
         let sessions = &self.gateway.parts.sessions;
         match sessions.redeem_ticket(&ticket, request.authority().host(), binding.as_ref()) {
             Ok((session, cookie)) => {
-                self.record.principal = Some(session.principal());
+                let principal = session.principal();
+                let event = self.entry_event(request).principal(&principal).session(session.id());
+                self.gateway.parts.audit.record(event);
+                self.record.principal = Some(principal);
                 let mut answer = self.send_on(&target);
                 set_cookie(&mut answer, &cookie);
                 set_cookie(&mut answer, &Binding::clear());
@@ -94,12 +98,19 @@ impl Visit<'_> {
             }
             Err(refused) => {
                 self.record.reason = Some(refused.label());
+                self.gateway.parts.audit.record_limited(self.entry_event(request).refused(refused.label()));
                 if parameter(request, "again").is_some() {
                     return self.problem(ErrorKind::SignInNeeded, None).await;
                 }
                 self.ask_for_ticket(request, &target, true)
             }
         }
+    }
+
+    /// What the audit log is told of a session that is brought to this host.
+    fn entry_event(&self, request: &Admitted) -> Event {
+        let event = Event::new(Action::HostEntry).by(By::Session).address(self.connection.address());
+        event.request_id(&self.record.id.to_string()).detail(request.authority().host())
     }
 
     fn send_on(self, address: &str) -> Response<AnswerBody> {

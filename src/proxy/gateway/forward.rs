@@ -6,6 +6,7 @@ use hyper::body::Incoming;
 use super::visit::Visit;
 use crate::model::{ActivitySource, ErrorKind};
 use crate::proxy::admit::{Admitted, BodyLength};
+use crate::proxy::answers::AnswerTag;
 use crate::proxy::body::{AnswerBody, Observer, RequestToUpstream, UploadProgress};
 use crate::proxy::decision::Permit;
 use crate::proxy::errors;
@@ -124,6 +125,7 @@ impl Visit<'_> {
         let mut outgoing = Request::new(body);
         *outgoing.method_mut() = request.method().clone();
         *outgoing.uri_mut() = Uri::from(permit.upstream_target(request));
+        let assertion = self.assertion(permit);
         let mut given = self.take_headers();
         headers::prepare_request(
             &mut given,
@@ -134,10 +136,22 @@ impl Visit<'_> {
                 client: self.connection.address(),
                 request_id: &self.record.id.header(),
                 theia_token: theia_token.and_then(|token| token.to_str().ok()),
+                assertion: assertion.as_ref(),
             },
         );
         *outgoing.headers_mut() = given;
         outgoing
+    }
+
+    /// The signed statement of who sent the request, where the route wants one.
+    fn assertion(&self, permit: &Permit) -> Option<HeaderValue> {
+        let assertions = self.rules.assertions.as_ref().filter(|_| permit.route().assertion)?;
+        let audience = permit.workspace().map_or_else(|| permit.route().label.clone(), |id| Arc::from(id.label()));
+        let value = assertions.value(permit.principal(), &audience, self.gateway.parts.clock.now());
+        if value.is_none() {
+            tracing::error!(request = %self.record.id, "no assertion can be signed");
+        }
+        value
     }
 
     /// The client's headers, but for what a page about a failure needs to speak the reader's language.
@@ -167,8 +181,11 @@ impl Visit<'_> {
             return self.problem(ErrorKind::UpstreamBroken, None).await;
         }
         let mut body = AnswerBody::upstream(body, lease);
-        if let Some(session) = &self.who.session {
-            body = body.until(session.ended().clone());
+        let (session, bearer) = (self.who.session.clone(), self.who.bearer.clone());
+        let ended = session.as_ref().map(|session| session.ended());
+        if let Some(ended) = ended.or_else(|| bearer.as_ref().map(|bearer| bearer.ended())).cloned() {
+            let tag = AnswerTag { session, bearer, route: permit.route().label.clone() };
+            body = body.until(ended, tag, self.gateway.answers.clone());
         }
         let mut passed = Response::new(body);
         *passed.status_mut() = head.status;

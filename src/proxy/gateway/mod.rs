@@ -4,6 +4,7 @@
 //! one, and an upgrade takes the same way as any other request. Nothing here does control-plane I/O: it reads
 //! snapshots, looks workspaces up, and waits on watches for bounded times.
 
+mod bearer;
 mod entry;
 mod forward;
 mod own;
@@ -19,22 +20,27 @@ use axum::Router;
 use http::{Request, Response};
 use tokio_util::task::TaskTracker;
 
+pub use self::rules::LoadError;
 use self::rules::Rules;
 use self::visit::Visit;
 use super::access_log::{AccessLog, RequestIds};
+use super::answers::Answers;
 use super::body::AnswerBody;
 use super::tunnel::Tunnels;
 use super::upstream::Upstreams;
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::{self, Connection, RequestBody};
+use crate::identity::Identity;
 use crate::metrics::Metrics;
-use crate::routing::{BuildError, RouteTable};
 use crate::session::Sessions;
 use crate::workspace::Workspaces;
 
 /// What a gateway is made of; everything that it needs is handed to it.
 pub struct Parts {
+    /// Who tokens vouch for.
+    pub identity: Identity,
     /// Browser logins.
     pub sessions: Sessions,
     /// All workspaces.
@@ -47,6 +53,8 @@ pub struct Parts {
     pub portal: Router,
     /// Where access-log lines go.
     pub access_log: Arc<AccessLog>,
+    /// Records how sessions come to other hosts.
+    pub audit: Audit,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// Counters.
@@ -63,21 +71,24 @@ struct Shared {
     ids: RequestIds,
     /// Tunnels run in tasks of their own, since the connection that they came in on is over for hyper.
     tasks: TaskTracker,
+    /// Answers that may last.
+    answers: Answers,
 }
 
 impl Gateway {
     /// A gateway that serves as `config` says.
     ///
     /// # Errors
-    /// Returns an error if the routes cannot be compiled, which a checked configuration's can.
-    pub fn new(parts: Parts, config: &Config) -> Result<Self, BuildError> {
+    /// Returns an error if the routes cannot be compiled, which a checked configuration's can, or a key not be read.
+    pub fn new(parts: Parts, config: &Config) -> Result<Self, LoadError> {
         let mut seed = [0; 4];
         // Without random bytes ids of two processes may be alike, and nothing else depends on them.
         let _ = aws_lc_rs::rand::fill(&mut seed);
         Ok(Self(Arc::new(Shared {
-            rules: ArcSwap::from_pointee(Rules::new(config, RouteTable::build(config)?)),
+            rules: ArcSwap::from_pointee(Rules::load(config)?),
             ids: RequestIds::new(u32::from_be_bytes(seed)),
             tasks: TaskTracker::new(),
+            answers: Answers::default(),
             parts,
         })))
     }
@@ -85,9 +96,9 @@ impl Gateway {
     /// Puts other routes and rules in force, for requests that come in from now on.
     ///
     /// # Errors
-    /// Returns an error if the routes cannot be compiled; what was in force stays.
-    pub fn apply(&self, config: &Config) -> Result<(), BuildError> {
-        self.0.rules.store(Arc::new(Rules::new(config, RouteTable::build(config)?)));
+    /// Returns an error if the routes cannot be compiled or a key not be read; what was in force stays.
+    pub fn apply(&self, config: &Config) -> Result<(), LoadError> {
+        self.0.rules.store(Arc::new(Rules::load(config)?));
         Ok(())
     }
 }

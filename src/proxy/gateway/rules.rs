@@ -7,15 +7,17 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use http::HeaderValue;
 
+use super::bearer::TokenPlaces;
 use crate::config::{self, Config};
 use crate::metrics::Metrics;
 use crate::model::{InstanceId, KindName, TenantId};
 use crate::proxy::access_log::Counters;
 use crate::proxy::admit;
+use crate::proxy::assertion::{self, Assertions};
 use crate::proxy::decision::Destination;
 use crate::proxy::tunnel::TunnelSettings;
 use crate::proxy::upstream::Peer;
-use crate::routing::{Route, RouteTable, SharedUpstream, Target};
+use crate::routing::{BuildError, Route, RouteTable, SharedUpstream, Target};
 use crate::workspace::classify::Classifier;
 
 /// What the name of a route is in metrics when none matched.
@@ -26,6 +28,17 @@ const MAX_COUNTERS: usize = 100_000;
 /// A year, which is what browsers ask of those that mean it.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
+/// Why routes and keys of a configuration cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The routes cannot be compiled, which a checked configuration's can.
+    #[error(transparent)]
+    Routes(#[from] BuildError),
+    /// A key of assertions cannot be used.
+    #[error(transparent)]
+    Assertion(#[from] assertion::KeyError),
+}
+
 /// Everything that the request path reads of the configuration.
 pub(super) struct Rules {
     pub(super) limits: admit::Limits,
@@ -33,6 +46,10 @@ pub(super) struct Rules {
     /// What own pages of the public host say of HTTPS: to insist on it, where the host is a name that others resolve.
     pub(super) strict_transport: Option<HeaderValue>,
     pub(super) tunnels: Arc<TunnelSettings>,
+    /// What signs assertions, if there are keys.
+    pub(super) assertions: Option<Assertions>,
+    /// Where bearer tokens are looked for.
+    pub(super) tokens: TokenPlaces,
     by_label: HashMap<Arc<str>, Arc<Route>, RandomState>,
     kinds: HashMap<KindName, KindRules, RandomState>,
     listed_tenants: HashMap<TenantId, bool, RandomState>,
@@ -53,7 +70,14 @@ pub(super) struct KindRules {
 }
 
 impl Rules {
-    pub(super) fn new(config: &Config, routes: RouteTable) -> Self {
+    /// Compiles routes and reads the keys of assertions.
+    pub(super) fn load(config: &Config) -> Result<Self, LoadError> {
+        let routes = RouteTable::build(config)?;
+        let assertions = Assertions::load(&config.assertion, routes.public().origin())?;
+        Ok(Self::new(config, routes, assertions))
+    }
+
+    fn new(config: &Config, routes: RouteTable, assertions: Option<Assertions>) -> Self {
         let tenant = |id: &str| Some((TenantId::new(id).ok()?, config.tenants.resolve(id).disabled.unwrap_or(false)));
         let shared = routes.routes().iter().filter_map(|route| match &route.target {
             Target::Upstream(upstream) => Some((upstream.clone(), shared_peer(upstream))),
@@ -61,6 +85,8 @@ impl Rules {
         });
         Self {
             shared: shared.collect(),
+            assertions,
+            tokens: TokenPlaces::new(&config.identity.tokens),
             tunnels: Arc::new(tunnel_settings(&config.http)),
             by_label: routes.routes().iter().map(|route| (route.label.clone(), route.clone())).collect(),
             strict_transport: is_public_name(routes.public().host()).then_some(STRICT_TRANSPORT),

@@ -68,6 +68,11 @@ impl Visit<'_> {
         let mut switched = Response::new(AnswerBody::empty());
         *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *switched.headers_mut() = self.headers_to_client(request, permit, StatusCode::SWITCHING_PROTOCOLS, headers);
+        if self.token_protocol && !switched.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+            // A browser that offered sub-protocols gives up if none of them is agreed on (WHATWG WebSockets §3).
+            let agreed = HeaderValue::from_static(headers::tokens::TOKEN_PROTOCOL);
+            switched.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, agreed);
+        }
         self.record.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
         self.record.outlive_head();
         let gateway = self.gateway.clone();
@@ -83,11 +88,10 @@ impl Visit<'_> {
         };
         let kind = workspace.as_ref().and_then(|id| self.rules.kind(&id.kind));
         let activity = tracked.map(Tracked::activity);
-        let signed_out = self
-            .who
-            .session
-            .as_ref()
-            .map(|session| Ending { token: session.ended().clone(), closing: Closing::SIGNED_OUT });
+        let bearer = self.who.bearer;
+        let vouched = self.who.session.as_ref().map(|session| session.ended());
+        let vouched = vouched.or_else(|| bearer.as_ref().map(|bearer| bearer.ended()));
+        let signed_out = vouched.map(|ended| Ending { token: ended.clone(), closing: Closing::SIGNED_OUT });
         let stopped = tracked
             .zip(instance.as_ref())
             .map(|(tracked, run)| Ending { token: tracked.run_over(run), closing: Closing::WORKSPACE_STOPPED });
@@ -103,6 +107,7 @@ impl Visit<'_> {
                     workspace,
                     instance,
                     session: self.who.session.clone(),
+                    bearer,
                     route: permit.route().label.clone(),
                 },
                 settings: self.rules.tunnels.clone(),

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use super::Shared;
 use super::rules::Rules;
 use crate::edge::{Connection, RequestBody};
+use crate::identity::tokens::Bearer;
 use crate::model::{ErrorKind, PageRequest, Phase, Principal, Problem, WorkspaceId};
 use crate::proxy::access_log::Record;
 use crate::proxy::admit::{self, Admitted, ConnectionFacts, Rejection};
@@ -35,17 +36,28 @@ pub(super) struct Visit<'a> {
     pub(super) fetch: Fetch,
     /// Who sent it; nobody until that stage.
     pub(super) who: Who,
+    /// A token came as a sub-protocol of a WebSocket, and was taken out.
+    pub(super) token_protocol: bool,
 }
 
 /// Who sent a request.
-#[derive(Default)]
 pub(super) struct Who {
     pub(super) session: Option<Arc<Session>>,
     pub(super) principal: Option<Arc<Principal>>,
+    /// The token that vouches for them, beside the session or instead of it.
+    pub(super) bearer: Option<Arc<Bearer>>,
+    /// A browser would send what shows who they are by itself, whichever page makes it.
+    pub(super) is_ambient: bool,
     /// A new session cookie for the answer, if it is time for one.
-    renew: Option<HeaderValue>,
+    pub(super) renew: Option<HeaderValue>,
     /// The cookie is genuine and the directory cannot say whether its user is still there.
-    unknown: bool,
+    pub(super) unknown: bool,
+}
+
+impl Default for Who {
+    fn default() -> Self {
+        Self { session: None, principal: None, bearer: None, is_ambient: true, renew: None, unknown: false }
+    }
 }
 
 impl<'a> Visit<'a> {
@@ -59,7 +71,9 @@ impl<'a> Visit<'a> {
         let now = gateway.parts.clock.now();
         let record = Record::begin(gateway.parts.access_log.clone(), id, now, connection.address(), &head);
         let fetch = Fetch::of(&head.headers);
-        Self { gateway, rules: gateway.rules.load_full(), connection, head, body, record, fetch, who: Who::default() }
+        let rules = gateway.rules.load_full();
+        let who = Who::default();
+        Self { gateway, rules, connection, head, body, record, fetch, who, token_protocol: false }
     }
 
     /// The stages, in their order.
@@ -74,6 +88,11 @@ impl<'a> Visit<'a> {
         let found = self.rules.routes.look_up(request.authority().host(), request.path());
         // 3. who
         self.who = self.who().await;
+        if self.rules.tokens.any
+            && let Err(refused) = Box::pin(self.add_bearer(request.is_tunnel())).await
+        {
+            return self.refuse_token(refused);
+        }
         self.count(&found);
         self.decide_and_act(&request, found).await
     }
@@ -97,7 +116,7 @@ impl<'a> Visit<'a> {
                 principal: Some(session.principal()),
                 session: Some(session),
                 renew: renew.and_then(|cookie| HeaderValue::from_str(&cookie).ok()),
-                unknown: false,
+                ..Who::default()
             },
             Authentication::Invalid(reason) => {
                 self.record.reason = Some(reason);
@@ -113,6 +132,7 @@ impl<'a> Visit<'a> {
         self.record.count_with(self.rules.counters(&self.gateway.parts.metrics, route, tenant));
         self.record.route = route.cloned();
         self.record.principal.clone_from(&self.who.principal);
+        self.record.bearer.clone_from(&self.who.bearer);
     }
 
     /// Stages 4 to 8: may they, where, decide, and what follows from it. Decides again after each wait.
@@ -168,6 +188,8 @@ impl<'a> Visit<'a> {
             tenant_disabled: principal.is_some_and(|principal| self.rules.is_disabled(&principal.tenant)),
             origin: OriginCheck::of(&self.head.headers, self.rules.routes.public(), request.authority()),
             fetch: self.fetch,
+            ambient: self.who.is_ambient,
+            has_session: self.who.session.is_some(),
             workspace: id.as_ref().map(|id| (id, state(tracked.as_deref()))),
             onward: onward.as_ref().map(|onward| &onward.found),
         });

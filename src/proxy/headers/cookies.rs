@@ -22,7 +22,8 @@ pub fn binding(headers: &HeaderMap) -> Option<Binding> {
 }
 
 /// The value of a cookie that stands there once.
-fn only<'h>(headers: &'h HeaderMap, cookie: &str) -> Option<&'h str> {
+#[must_use]
+pub fn only<'h>(headers: &'h HeaderMap, cookie: &str) -> Option<&'h str> {
     let mut values = pairs(headers).filter_map(|pair| {
         let (name, value) = split(pair);
         (name == cookie.as_bytes()).then_some(value)
@@ -55,6 +56,18 @@ pub fn replace_cookie(headers: &mut HeaderMap, name: &str, value: &str) {
     kept.extend_from_slice(name.as_bytes());
     kept.push(b'=');
     kept.extend_from_slice(value.as_bytes());
+    put(headers, kept);
+}
+
+/// Whether there is a cookie of that name.
+#[must_use]
+pub fn has(headers: &HeaderMap, name: &str) -> bool {
+    pairs(headers).any(|pair| split(pair).0 == name.as_bytes())
+}
+
+/// Takes every cookie of one name out.
+pub fn remove(headers: &mut HeaderMap, name: &str) {
+    let kept = join(pairs(headers).filter(|pair| split(pair).0 != name.as_bytes()));
     put(headers, kept);
 }
 

@@ -11,7 +11,8 @@ pub(crate) mod names;
 mod request;
 mod response;
 mod set_cookie;
+pub mod tokens;
 
-pub use names::{GROUPS, GROUPS_TRUNCATED, TENANT, USER};
+pub use names::{ASSERTION, GROUPS, GROUPS_TRUNCATED, TENANT, USER};
 pub use request::{Upward, prepare_request};
 pub use response::{BadAnswer, Downward, check_answer, confine_answer};

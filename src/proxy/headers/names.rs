@@ -16,6 +16,9 @@ pub const GROUPS: HeaderName = HeaderName::from_static("x-usher-groups");
 /// Set to `1` if the groups were more than fit.
 pub const GROUPS_TRUNCATED: HeaderName = HeaderName::from_static("x-usher-groups-truncated");
 
+/// The signed statement of who sent it, for the upstream.
+pub const ASSERTION: HeaderName = HeaderName::from_static("x-usher-assertion");
+
 /// What every name of ours starts with; the whole family is kept from clients.
 const OWN_PREFIX: &str = "x-usher-";
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{GROUPS, GROUPS_TRUNCATED, TENANT, USER, cookies, forwarded, names};
+use super::{ASSERTION, GROUPS, GROUPS_TRUNCATED, TENANT, USER, cookies, forwarded, names};
 use crate::model::Principal;
 use crate::proxy::admit::{Admitted, BodyLength};
 use crate::proxy::decision::Permit;
@@ -16,7 +16,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Most bytes of the value that lists the groups.
 const MAX_GROUPS: usize = 8 * 1024;
 /// How many headers of ours are set at most, but for templates: room for all is made at once.
-const SET_BY_US: usize = 13;
+const SET_BY_US: usize = 14;
 
 /// What a request's headers are prepared by.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,8 @@ pub struct Upward<'a> {
     pub request_id: &'a HeaderValue,
     /// Theia's secret of the run that this goes to, if the gateway holds it.
     pub theia_token: Option<&'a str>,
+    /// The signed statement of who sent it, if the route wants one.
+    pub assertion: Option<&'a HeaderValue>,
 }
 
 /// Turns the headers of an admitted request into those that the upstream gets.
@@ -55,6 +57,9 @@ pub fn prepare_request(headers: &mut HeaderMap, up: &Upward<'_>) {
         headers.insert(template.name(), template.render(up.permit.principal()));
     }
     set_identity(headers, up.permit.principal());
+    if let Some(assertion) = up.assertion {
+        headers.insert(ASSERTION, assertion.clone());
+    }
 }
 
 /// Leaves behind everything that is the client connection's own, that only we may say, or that looks like it. What

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::identity::tokens::Bearer;
 use crate::model::{InstanceId, TenantId, WorkspaceId};
 use crate::session::Session;
 
@@ -27,6 +28,8 @@ pub struct TunnelTag {
     pub instance: Option<InstanceId>,
     /// The login that it was opened with.
     pub session: Option<Arc<Session>>,
+    /// The token that it was opened with, where there was no login.
+    pub bearer: Option<Arc<Bearer>>,
     /// The metric label of its route.
     pub route: Arc<str>,
 }
@@ -190,6 +193,7 @@ mod tests {
             workspace: None,
             instance: None,
             session: None,
+            bearer: None,
             route: Arc::from("/"),
         }
     }

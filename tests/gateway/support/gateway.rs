@@ -31,6 +31,8 @@ const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$BAwt5eTD7zAigeO54pkL0Q$ODroVB
 pub(crate) struct Setup {
     public_url: String,
     routes: Vec<String>,
+    identity: String,
+    files: Vec<(String, String)>,
     more: String,
 }
 
@@ -41,12 +43,18 @@ pub(crate) struct Gateway {
     client2: Arc<rustls::ClientConfig>,
     drain: Drain,
     thread: Option<JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Setup {
     pub(crate) fn new() -> Self {
-        Self { public_url: ORIGIN.to_owned(), routes: Vec::new(), more: String::new() }
+        Self {
+            public_url: ORIGIN.to_owned(),
+            routes: Vec::new(),
+            identity: String::new(),
+            files: Vec::new(),
+            more: String::new(),
+        }
     }
 
     pub(crate) fn public_url(self, url: &str) -> Self {
@@ -69,6 +77,18 @@ impl Setup {
         self.route("{ path: /ide/, workspace: ide, strip_prefix: true }")
     }
 
+    /// More keys of `identity`, each a line.
+    pub(crate) fn identity(mut self, yaml: &str) -> Self {
+        writeln!(self.identity, "  {yaml}").unwrap();
+        self
+    }
+
+    /// A file beside the configuration.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// More top-level keys.
     pub(crate) fn with(mut self, yaml: &str) -> Self {
         writeln!(self.more, "{yaml}").unwrap();
@@ -80,6 +100,9 @@ impl Setup {
         let roots = write_certificates(folder.path());
         write_private(folder.path(), "session.key", "0123456789abcdef0123456789abcdef");
         write_private(folder.path(), "users.yaml", &users());
+        for (name, text) in &self.files {
+            write_private(folder.path(), name, text);
+        }
         write_private(folder.path(), "usher.yaml", &self.yaml());
         let path = folder.path().join("usher.yaml");
         let (told, addresses) = mpsc::channel();
@@ -97,14 +120,7 @@ impl Setup {
             client.alpn_protocols = vec![protocol.to_vec()];
             Arc::new(client)
         };
-        Gateway {
-            addresses,
-            client: client(b"http/1.1"),
-            client2: client(b"h2"),
-            drain,
-            thread: Some(thread),
-            _folder: folder,
-        }
+        Gateway { addresses, client: client(b"http/1.1"), client2: client(b"h2"), drain, thread: Some(thread), folder }
     }
 
     fn yaml(&self) -> String {
@@ -115,13 +131,13 @@ impl Setup {
              listen:\n  public: {{ address: \"127.0.0.1:0\", tls: {{ certificate: tls.crt, key: tls.key }} }}\n  \
              redirect: {{ address: \"127.0.0.1:0\" }}\n  admin: {{ address: \"127.0.0.1:0\" }}\n  threads: 2\n\
              session: {{ keys: [ {{ id: k1, file: session.key }} ] }}\n\
-             identity: {{ directories: [ {{ name: people, users_file: {{ path: users.yaml }} }} ] }}\n\
+             identity:\n  directories: [ {{ name: people, users_file: {{ path: users.yaml }} }} ]\n{}\
              tenants: {{ acme: {{ title: Acme }}, globex: {{ title: Globex }} }}\n\
              workspaces:\n  ide:\n    title: IDE\n    runtime: process\n    process:\n      \
              command: [ \"{usher}\", sample-workspace, --port, \"{{port}}\" ]\n      \
              readiness: {{ http_path: /, interval: 20ms }}\n      stop_grace: 1s\n    autostop: {{ human_idle: 30m }}\n\
              shutdown: {{ drain_delay: 0s, nudge_window: 0s, deadline: 1s }}\n{}routes:\n{routes}",
-            self.public_url, self.more
+            self.public_url, self.identity, self.more
         )
     }
 }
@@ -185,6 +201,18 @@ impl Gateway {
         stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from(host.to_owned()).unwrap();
         within(TlsConnector::from(client.clone()).connect(name, stream)).await.unwrap()
+    }
+
+    /// Replaces a text in the configuration file, and has the gateway read it again.
+    pub(crate) async fn reconfigure(&self, from: &str, to: &str) {
+        let path = self.folder.path().join("usher.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        let before = self.metric("usher_config_generation").await;
+        write_private(self.folder.path(), "usher.yaml", &text.replace(from, to));
+        while self.metric("usher_config_generation").await == before {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 
     /// Sends one request over a connection of its own.

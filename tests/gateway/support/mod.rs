@@ -3,6 +3,7 @@
 
 mod client;
 mod gateway;
+mod issuer;
 mod message;
 mod upstream;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub(crate) use client::{Answer, Client, request, request2};
 pub(crate) use gateway::{Gateway, HOST, ORIGIN, Setup};
 
+pub(crate) use issuer::{Issuer, KeyServer, Serve, now};
 pub(crate) use message::{Framing, Head};
 pub(crate) use upstream::{Log, Say, Upstream};
 

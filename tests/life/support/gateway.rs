@@ -30,8 +30,7 @@ impl Gateway {
     pub(crate) async fn start_from(site: &Site, path: PathBuf) -> Self {
         let (loaded, log) = (load(&path), Written::default());
         let environment = [("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())].into();
-        let options =
-            Options { access_log: Some(Box::new(log.clone())), environment, take_over: false, signals: false };
+        let options = Options { access_log: Some(Box::new(log.clone())), environment, ..Options::default() };
         let (tell, told) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             let app = App::build(path, loaded, options).unwrap();

@@ -25,7 +25,15 @@ fn prepared_for(
     let permit = permit(&request, principal);
     let mut map = header_map(headers);
     let client = "192.0.2.7".parse().expect("an address");
-    let up = Upward { permit: &permit, request: &request, body, client, request_id: &REQUEST, theia_token: None };
+    let up = Upward {
+        permit: &permit,
+        request: &request,
+        body,
+        client,
+        request_id: &REQUEST,
+        theia_token: None,
+        assertion: None,
+    };
     prepare_request(&mut map, &up);
     map
 }
@@ -140,6 +148,7 @@ fn cookies_are_joined_without_ours_and_with_theias_token() {
         client: [127, 0, 0, 1].into(),
         request_id: &REQUEST,
         theia_token: Some("t"),
+        assertion: None,
     };
     prepare_request(&mut map, &up);
     assert_eq!(map.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; theia-connection-token=t"]);
