@@ -1,5 +1,6 @@
 //! Bearer tokens through the whole gateway: who gets in, who does not and is told why, and what a workspace sees of it.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -302,11 +303,7 @@ async fn a_websocket_brings_its_token_as_a_sub_protocol_and_ends_with_it() {
 
 #[tokio::test]
 async fn a_change_of_the_configuration_ends_what_a_token_has_open() {
-    let upstream = Upstream::scripted(|heard| match heard.head.target() {
-        "/events" => Say::Hold(b"HTTP/1.1 200 OK\r\n\r\nfirst".to_vec()),
-        _ => Say::ok(""),
-    })
-    .await;
+    let upstream = streaming().await;
     let key = Issuer::new("k1", Algorithm::ES256);
     let gateway = taking(&[&key], "", &upstream).await;
     let token = format!("Authorization: Bearer {}", key.token(&Issuer::claims()));
@@ -318,6 +315,58 @@ async fn a_change_of_the_configuration_ends_what_a_token_has_open() {
     assert_eq!(gateway.get("/app/", &token).await.status(), 403);
     within(gateway.reconfigure("title: Acme, disabled: true", "title: Acme")).await;
     assert_eq!(gateway.get("/app/", &token).await.status(), 200, "and back");
+}
+
+/// An upstream whose `/events` never ends.
+async fn streaming() -> Upstream {
+    Upstream::scripted(|heard| match heard.head.target() {
+        "/events" => Say::Hold(b"HTTP/1.1 200 OK\r\n\r\nfirst".to_vec()),
+        _ => Say::ok(""),
+    })
+    .await
+}
+
+/// Opens the stream with this token, does something, and waits for the stream's end.
+async fn ends_by(gateway: &Gateway, token: &str, what: impl Future<Output = ()>) {
+    let mut client = gateway.connect().await;
+    client.send(request("GET", "/app/events", &[&format!("Authorization: Bearer {token}")])).await.unwrap();
+    assert_eq!(client.answer_head().await.status(), 200);
+    within(what).await;
+    within(async { while client.more().await.unwrap_or(false) {} }).await;
+    assert_eq!(get(gateway, token).await.status(), 401, "and it is worth nothing any more");
+}
+
+#[tokio::test]
+async fn a_key_that_its_issuer_takes_back_ends_what_its_tokens_have_open() {
+    let upstream = streaming().await;
+    let (old, new) = (Issuer::new("old", Algorithm::ES256), Issuer::new("new", Algorithm::ES256));
+    let server = KeyServer::start(Serve::Body(old.set())).await;
+    let gateway = fetching(&server, &upstream, "least_age: 1s, most_age: 1s").await;
+    let token = old.token(&Issuer::claims());
+    ends_by(&gateway, &token, async { server.serve(Serve::Body(new.set())) }).await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_configured_otherwise_ends_what_its_tokens_have_open() {
+    let upstream = streaming().await;
+    let key = Issuer::new("k1", Algorithm::ES256);
+    let gateway = taking(&[&key], "", &upstream).await;
+    let token = key.token(&Issuer::claims());
+    ends_by(&gateway, &token, gateway.reconfigure("audience: [ usher ]", "audience: [ others ]")).await;
+}
+
+#[tokio::test]
+async fn signing_out_everywhere_ends_what_a_users_tokens_have_open() {
+    let upstream = streaming().await;
+    let key = Issuer::new("k1", Algorithm::ES256);
+    let gateway = taking(&[&key], "", &upstream).await;
+    let token = key.token(&Issuer::claims());
+    let bearer = format!("Authorization: Bearer {token}");
+    let sign_out = async {
+        let answer = gateway.ask("DELETE", request("DELETE", "/.usher/api/v1/sessions", &[&bearer])).await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+    };
+    ends_by(&gateway, &token, sign_out).await;
 }
 
 #[tokio::test]

@@ -1,17 +1,18 @@
 //! Opens connections: TCP, then TLS verified against the configured authorities, under one deadline.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{Limits, Peer, UpstreamStream};
+use crate::outbound::Trust;
 
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -43,20 +44,8 @@ impl Connector {
     /// Returns an error if the file cannot be read or holds no certificate.
     pub fn new(ca_file: Option<&str>) -> io::Result<Self> {
         let Some(path) = ca_file else { return Ok(Self::default()) };
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
-            roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
-        }
-        if roots.is_empty() {
-            return Err(io::Error::other("no certificate in upstream.ca_file"));
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { tls: Some(Arc::new(config)) })
+        let trust = Trust::load(Some(Path::new(path))).map_err(io::Error::other)?;
+        Ok(Self { tls: Some(trust.config()) })
     }
 
     /// Opens a connection within the limits' deadline.
